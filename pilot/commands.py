@@ -1,0 +1,34 @@
+"""Every command of `tallygrid`, one row each: the help, the set-up and the dispatch all read this table.
+
+Owns: names, their users, the packages each needs, and the module that does the work.
+Refuses: importing any of those modules; this file runs before anything is installed.
+Invariant: a row is added when its command works, never before.
+
+A command's module has `add_arguments(parser)` and `run(args) -> int`. `args.data` is the data folder (a Path, perhaps
+not there yet), `args.json` asks for one JSON value on stdout and nothing else there. Exit codes: 0 good, 1 a check
+failed or the input was refused, 2 wrong usage (argparse), 69 something that is needed cannot be had.
+"""
+
+from typing import Final, NamedTuple
+
+GROUPS: Final = ("installer", "site operator", "ledger operator", "household", "engineer")
+
+# Sets of packages, each holding the ones before it; one lock file each under locks/.
+SETS: Final = ("run", "pilot", "dev")
+
+
+class Command(NamedTuple):
+    name: str
+    group: str  # who uses it, one of GROUPS
+    help: str
+    module: str
+    needs: str = "run"  # the smallest set that it works with, one of SETS
+
+
+COMMANDS: Final = (
+    Command("bench", "engineer", "measure one part against its limits", "pilot.bench", "dev"),
+)
+
+
+def find(name: str) -> Command | None:
+    return next((command for command in COMMANDS if command.name == name), None)

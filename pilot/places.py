@@ -1,0 +1,35 @@
+"""Where things lie: the checkout, what was fetched for it, and data.
+
+Owns: the paths, from the environment and the platform.
+Refuses: making folders; whoever writes makes them.
+Invariant: without a checkout (installed as a wheel) nothing is ever put beside the code.
+"""
+
+import os
+from pathlib import Path
+
+_HERE = Path(__file__).resolve().parent.parent
+
+# The folder that `git clone` made, or None where tallygrid was installed as a wheel.
+CHECKOUT: Path | None = _HERE if (_HERE / "pyproject.toml").is_file() else None
+
+
+def user_data() -> Path:
+    """The platform's place: a service's for root, the user's own otherwise."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/tallygrid")
+    base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(base) / "tallygrid"
+
+
+def data(group: str) -> Path:
+    """Where a command of this group keeps its data unless --data says otherwise: an engineer's lies in the checkout."""
+    given = os.environ.get("TALLYGRID_DATA")
+    if given:
+        return Path(given).absolute()
+    return CHECKOUT / ".data" if CHECKOUT and group == "engineer" else user_data()
+
+
+def runtime() -> Path:
+    """Where fetched programs are unpacked."""
+    return CHECKOUT / ".runtime" if CHECKOUT else user_data() / "runtime"

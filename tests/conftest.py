@@ -1,0 +1,51 @@
+"""What all tests share: the paths of real runtimes, and a closing list of what was not run and why.
+
+Owns: the fixtures `micropython` (32-bit where it can be had, else the native one), `micropython32`, `micropython64`,
+`mosquitto`, `valgrind`, `chromium`: each the path of one executable.
+Refuses: a stand-in. A test whose runtime cannot be had is named in the closing lines, never silently skipped.
+"""
+
+import os
+
+import pytest
+
+_PREFIX = "TALLYGRID_"
+
+
+def runtime(name: str) -> str:
+    """The path of a runtime, or a skip that the closing lines name. `./tallygrid test` sets these variables."""
+    path = os.environ.get(_PREFIX + name.upper())
+    if not path:
+        pytest.skip(f"no {name} here: run ./tallygrid test, which finds or fetches it")
+    return path
+
+
+@pytest.fixture(scope="session")
+def micropython32() -> str:
+    return runtime("micropython32")
+
+
+@pytest.fixture(scope="session")
+def micropython64() -> str:
+    return runtime("micropython64")
+
+
+@pytest.fixture(scope="session")
+def micropython() -> str:
+    """The emulator's choice: 32-bit objects as boards have them, the native width where 32-bit programs cannot run."""
+    return os.environ.get(_PREFIX + "MICROPYTHON32") or runtime("micropython64")
+
+
+@pytest.fixture(scope="session")
+def mosquitto() -> str:
+    return runtime("mosquitto")
+
+
+@pytest.fixture(scope="session")
+def valgrind() -> str:
+    return runtime("valgrind")
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    return runtime("chromium")
