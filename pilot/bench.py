@@ -4,8 +4,8 @@ Owns: finding benches (the folder is the registry) and printing their figures.
 Refuses: judging. A bench that measured exits 0, also where a goal is missed; the figures say so.
 
 benches/NAME.py has a docstring, `run(args) -> Mapping[str, number | str | list | None]`, and may have
-`add_arguments(parser)` and `GOALS`, a dict of figure name to text such as "<= 6". A figure that could not be measured is
-None, with its reason under the same name + "_reason".
+`add_arguments(parser)` and `GOALS`, a dict of figure name to text such as "<= 6". A figure that could not be measured
+is None, with its reason under the same name + "_reason".
 """
 
 import argparse

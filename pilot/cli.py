@@ -25,7 +25,7 @@ FAILED, USAGE, UNAVAILABLE, FAULT, INTERRUPTED = 1, 2, 69, 70, 130
 
 def overview() -> str:
     """The text of `tallygrid --help`: every command, grouped by who uses it."""
-    lines = ["usage: tallygrid [--version] COMMAND [--data DIR] [--json] ...", "", "`tallygrid COMMAND --help` says more."]
+    lines = ["usage: tallygrid [--version] COMMAND [--data DIR] [--json] ...", "       tallygrid COMMAND --help"]
     width = max(len(command.name) for command in COMMANDS)
     for group in GROUPS:
         rows = [command for command in COMMANDS if command.group == group]
