@@ -1,0 +1,296 @@
+"""What a chain knows: keys and values under one root hash, the `app_hash`.
+
+Owns: the tree (shape and hashes: wire/chain/proof.py), versions of the last heights, the journal of a block being
+applied, and the difference that a store writes.
+Refuses: floats, mutable values, any order but that of the keys. A value is an integer, bytes, text, None inside a
+tuple, or a tuple of values; a NamedTuple is one, and comes back as a plain tuple.
+Invariants: the root depends on keys, values and salt alone, never on the way there; staging a block changes nothing
+until `adopt`; a tree once made is never changed, so an older height stays readable and provable.
+"""
+
+from bisect import bisect_left, insort
+from collections.abc import Iterator, Mapping
+from hashlib import sha256
+from typing import Any, NamedTuple, Protocol
+
+from wire import cbor
+from wire.chain import proof
+
+Value = int | bytes | str | tuple[Any, ...]
+
+KEPT_HEIGHTS = 64
+DEPTH = 256
+
+
+class Leaf:
+    """One key and its value, and where it hangs."""
+
+    __slots__ = ("data", "hash", "key", "path", "value")
+    hash: bytes
+
+    def __init__(self, key: bytes, path: int, value: Value, data: bytes, salt: bytes) -> None:
+        self.key = key
+        self.path = path
+        self.value = value
+        self.data = data
+        self.hash = proof.leaf_hash(path.to_bytes(32, "big"), self.seal(salt))
+
+    def blind(self, salt: bytes) -> bytes:
+        """Keeps who sees this leaf beside another's proof from guessing what is in it."""
+        return sha256(salt + self.path.to_bytes(32, "big") + self.data).digest()
+
+    def seal(self, salt: bytes) -> bytes:
+        return sha256(self.blind(salt) + self.data).digest()
+
+
+class Fork:
+    """An inner node. It has at least two leaves below it, or it would not be there."""
+
+    __slots__ = ("hash", "left", "right")
+    hash: bytes
+
+    def __init__(self, left: "Tree", right: "Tree") -> None:
+        self.left = left
+        self.right = right
+        a = proof.EMPTY if left is None else left.hash
+        b = proof.EMPTY if right is None else right.hash
+        self.hash = sha256(b"\x01" + a + b).digest()
+
+
+Tree = Leaf | Fork | None
+Change = tuple[int, Leaf | None]  # where, and the new leaf or none
+
+
+def grow(tree: Tree, changes: list[Change], depth: int = 0) -> Tree:
+    """The tree with these changes (rising by path) made; shares what they do not touch."""
+    if not changes:
+        return tree
+    if len(changes) == 1 and not isinstance(tree, Fork):
+        path, leaf = changes[0]
+        if tree is None or tree.path == path:
+            return leaf
+        return tree if leaf is None else _part(tree, leaf, depth)
+    bit = DEPTH - 1 - depth
+    middle = len(changes) if not changes[-1][0] >> bit & 1 else 0 if changes[0][0] >> bit & 1 else _split(changes, bit)
+    left: Tree
+    right: Tree
+    if isinstance(tree, Fork):
+        left, right = tree.left, tree.right
+    elif tree is not None and tree.path >> bit & 1:
+        left, right = None, tree
+    else:
+        left, right = tree, None
+    if middle:
+        left = grow(left, changes[:middle] if middle < len(changes) else changes, depth + 1)
+    if middle < len(changes):
+        right = grow(right, changes[middle:] if middle else changes, depth + 1)
+    # A lone leaf hangs as high as it can: then a set of leaves has one tree only.
+    if left is None and not isinstance(right, Fork):
+        return right
+    if right is None and not isinstance(left, Fork):
+        return left
+    return Fork(left, right)
+
+
+def _split(changes: list[Change], bit: int) -> int:
+    return bisect_left(changes, 1, key=lambda change: change[0] >> bit & 1)
+
+
+def _part(a: Leaf, b: Leaf, depth: int) -> Tree:
+    """Two leaves where there was one: forks down to the first bit in which they differ."""
+    fork_depth = DEPTH - (a.path ^ b.path).bit_length()
+    low, high = (a, b) if a.path < b.path else (b, a)
+    tree = Fork(low, high)
+    for level in range(fork_depth - 1, depth - 1, -1):
+        tree = Fork(None, tree) if a.path >> (DEPTH - 1 - level) & 1 else Fork(tree, None)
+    return tree
+
+
+def find(tree: Tree, path: int) -> tuple[Leaf | None, list[bytes]]:
+    """The leaf where `path` ends (perhaps another's), and the hashes beside the way, root first."""
+    beside = []
+    bit = DEPTH - 1
+    while isinstance(tree, Fork):
+        tree, other = (tree.right, tree.left) if path >> bit & 1 else (tree.left, tree.right)
+        beside.append(proof.EMPTY if other is None else other.hash)
+        bit -= 1
+    return tree, beside
+
+
+class Reader(Protocol):
+    """What a contract or a query may look at."""
+
+    def get(self, key: bytes) -> Value | None: ...
+    def scan(self, prefix: bytes) -> Iterator[tuple[bytes, Value]]:
+        """All keys that begin so, in the order of their bytes."""
+        ...
+
+
+class Diff(NamedTuple):
+    """What a block changed, for the store: None deletes."""
+
+    height: int
+    app_hash: bytes
+    changes: dict[bytes, bytes | None]
+
+
+class Staged(NamedTuple):
+    """A block's effect, worked out but not in force."""
+
+    tree: Tree
+    leaves: dict[bytes, Leaf | None]
+
+    @property
+    def root(self) -> bytes:
+        return root_of(self.tree)
+
+
+def root_of(tree: Tree) -> bytes:
+    return proof.EMPTY if tree is None else tree.hash
+
+
+class State:
+    """The committed keys and values of one chain."""
+
+    def __init__(self, salt: bytes = b"", height: int = 0) -> None:
+        self.height = height
+        self._salt = salt
+        self._tree: Tree = None
+        self._leaves: dict[bytes, Leaf] = {}
+        self._order: list[bytes] = []
+        self._trees: dict[int, Tree] = {height: None}
+
+    @classmethod
+    def load(cls, salt: bytes, height: int, rows: Iterator[tuple[bytes, bytes]]) -> "State":
+        """The state that a store or a snapshot holds; whether it is the right one, its root tells."""
+        state = cls(salt, height)
+        leaves: dict[bytes, Leaf | None] = {}
+        for key, data in rows:
+            leaves[key] = Leaf(key, path_of(key), freeze(cbor.decode(data)), data, salt)
+        state.adopt(state._staged(leaves), height)
+        return state
+
+    @property
+    def root(self) -> bytes:
+        return root_of(self._tree)
+
+    def get(self, key: bytes) -> Value | None:
+        leaf = self._leaves.get(key)
+        return None if leaf is None else leaf.value
+
+    def scan(self, prefix: bytes) -> Iterator[tuple[bytes, Value]]:
+        order = self._order
+        for i in range(bisect_left(order, prefix), len(order)):
+            key = order[i]
+            if not key.startswith(prefix):
+                return
+            yield key, self._leaves[key].value
+
+    def stage(self, writes: Mapping[bytes, Value | None]) -> Staged:
+        """What these writes make of the tree. Each touched path is hashed once, however often it was written."""
+        leaves: dict[bytes, Leaf | None] = {}
+        for key, value in writes.items():
+            old = self._leaves.get(key)
+            if value is None:
+                if old is not None:
+                    leaves[key] = None
+            elif old is None or old.value != value:
+                path = path_of(key) if old is None else old.path
+                leaves[key] = Leaf(key, path, value, cbor.encode(value), self._salt)  # type: ignore[arg-type]
+        return self._staged(leaves)
+
+    def _staged(self, leaves: dict[bytes, Leaf | None]) -> Staged:
+        changes = [(path_of(key) if leaf is None else leaf.path, leaf) for key, leaf in leaves.items()]
+        changes.sort(key=lambda change: change[0])
+        return Staged(grow(self._tree, changes), leaves)
+
+    def adopt(self, staged: Staged, height: int) -> Diff:
+        """Puts a staged block in force."""
+        for key, leaf in staged.leaves.items():
+            if leaf is None:
+                del self._leaves[key]
+                del self._order[bisect_left(self._order, key)]
+                continue
+            if key not in self._leaves:
+                insort(self._order, key)
+            self._leaves[key] = leaf
+        self._tree = staged.tree
+        self.height = height
+        self._trees[height] = staged.tree
+        self._trees.pop(height - KEPT_HEIGHTS, None)
+        changes = {key: None if leaf is None else leaf.data for key, leaf in staged.leaves.items()}
+        return Diff(height, staged.root, changes)
+
+    def heights(self) -> list[int]:
+        """The heights that can still be proven."""
+        return sorted(self._trees)
+
+    def prove(self, key: bytes, height: int | None = None) -> tuple[bytes | None, proof.StateProof]:
+        """The value's bytes after that block, or None, and the proof of either. KeyError where it is too long ago."""
+        tree = self._trees[self.height if height is None else height]
+        path = path_of(key)
+        leaf, beside = find(tree, path)
+        if leaf is None:
+            return None, proof.StateProof(tuple(beside))
+        if leaf.path == path:
+            return leaf.data, proof.StateProof(tuple(beside), blind=leaf.blind(self._salt))
+        return None, proof.StateProof(tuple(beside), other=(leaf.path.to_bytes(32, "big"), leaf.seal(self._salt)))
+
+    def rows(self) -> Iterator[tuple[bytes, bytes]]:
+        """Every key and its value's bytes, in order: what a snapshot holds."""
+        for key in self._order:
+            yield key, self._leaves[key].data
+
+
+class Draft:
+    """The state as a block being applied sees it: a journal over the committed state."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._block: dict[bytes, Value | None] = {}
+        self._now: dict[bytes, Value | None] = {}
+
+    def get(self, key: bytes) -> Value | None:
+        if key in self._now:
+            return self._now[key]
+        if key in self._block:
+            return self._block[key]
+        return self._state.get(key)
+
+    def put(self, key: bytes, value: Value) -> None:
+        assert value is not None
+        self._now[key] = value
+
+    def delete(self, key: bytes) -> None:
+        self._now[key] = None
+
+    def scan(self, prefix: bytes) -> Iterator[tuple[bytes, Value]]:
+        changed = {key for journal in (self._block, self._now) for key in journal if key.startswith(prefix)}
+        if not changed:
+            yield from self._state.scan(prefix)
+            return
+        for key in sorted(changed.union(key for key, _ in self._state.scan(prefix))):
+            value = self.get(key)
+            if value is not None:
+                yield key, value
+
+    def keep(self) -> None:
+        """What was written since the last keep or undo belongs to the block."""
+        self._block.update(self._now)
+        self._now.clear()
+
+    def undo(self) -> None:
+        self._now.clear()
+
+    def stage(self) -> Staged:
+        assert not self._now, "a transaction was neither kept nor undone"
+        return self._state.stage(self._block)
+
+
+def path_of(key: bytes) -> int:
+    return int.from_bytes(proof.path_of(key), "big")
+
+
+def freeze(value: Any) -> Any:
+    """Decoded arrays as tuples: nobody may change a value in place."""
+    return tuple(map(freeze, value)) if isinstance(value, list) else value
