@@ -1,0 +1,69 @@
+"""The transaction: what an account asks of one chain.
+
+Owns: its map and envelope. What a kind means and what its body holds is wire/chain/kinds.py's and the ledger's.
+Refuses: another shape; a body that is no map with integer keys.
+Invariant: a transaction is known by (chain, account, sequence), never by its bytes: a second signature is the same one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from wire import envelope
+from wire.envelope import Signed, Signer, Verifier
+from wire.errors import WireError
+from wire.fields import ID, SEQ, Message, Text, Uint
+
+TX_MAX = 512 * 1024  # a slave block is the largest thing that travels in one
+
+
+class _Body:
+    words = "map with integer keys"
+
+    def check(self, value: Any) -> bool:
+        return isinstance(value, dict)
+
+
+class Tx(Message):
+    DOMAIN = "tallygrid/tx/1"
+    chain: str
+    account: bytes
+    sequence: int
+    kind: int
+    body: dict[int, Any]
+    FIELDS = (
+        (1, "chain", Text(32)),
+        (2, "account", ID),
+        (3, "sequence", SEQ),  # the account's next one on this chain, from 0
+        (4, "kind", Uint(16)),
+        (5, "body", _Body()),
+    )
+
+
+class SignedTx:
+    """A transaction taken apart, its signature not yet checked."""
+
+    def __init__(self, raw: bytes, signed: Signed, tx: Tx) -> None:
+        self.raw = raw
+        self.signed = signed
+        self.tx = tx
+
+    @property
+    def kid(self) -> bytes:
+        return self.signed.kid
+
+    def check(self, verifier: Verifier) -> Tx:
+        self.signed.check(verifier, Tx.DOMAIN)
+        return self.tx
+
+
+def open(raw: bytes) -> SignedTx:
+    if len(raw) > TX_MAX:
+        raise WireError("too-big", f"a transaction has at most {TX_MAX} bytes")
+    signed = envelope.split(raw)
+    return SignedTx(raw, signed, Tx.decode(signed.payload))
+
+
+def sign(signer: Signer, chain: str, account: bytes, sequence: int, kind: int, body: dict[int, Any]) -> bytes:
+    tx = Tx(chain=chain, account=account, sequence=sequence, kind=kind, body=body)
+    return envelope.sign(signer, Tx.DOMAIN, tx.encode())
