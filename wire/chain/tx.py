@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from wire import envelope
-from wire.envelope import Signed, Signer, Verifier
+from wire.envelope import Signed, Signer
 from wire.errors import WireError
 from wire.fields import ID, SEQ, Message, Text, Uint
 
@@ -43,18 +43,23 @@ class Tx(Message):
 class SignedTx:
     """A transaction taken apart, its signature not yet checked."""
 
+    __slots__ = ("account", "body", "chain_id", "kid", "kind", "payload", "raw", "sequence", "signature")
+
     def __init__(self, raw: bytes, signed: Signed, tx: Tx) -> None:
         self.raw = raw
-        self.signed = signed
-        self.tx = tx
+        self.kid = signed.kid
+        self.payload = signed.payload
+        self.signature = signed.signature
+        self.chain_id = tx.chain
+        self.account = tx.account
+        self.sequence = tx.sequence
+        self.kind = tx.kind
+        self.body = tx.body
 
     @property
-    def kid(self) -> bytes:
-        return self.signed.kid
-
-    def check(self, verifier: Verifier) -> Tx:
-        self.signed.check(verifier, Tx.DOMAIN)
-        return self.tx
+    def signed(self) -> bytes:
+        """The bytes that the signature is over."""
+        return envelope.to_sign(self.kid, Tx.DOMAIN, self.payload)
 
 
 def open(raw: bytes) -> SignedTx:
