@@ -8,13 +8,16 @@ Invariant: like the slave block's, the hash covers the signed header.
 from __future__ import annotations
 
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
 from wire import cbor, envelope
 from wire.beat import PUBLIC_KEY
 from wire.chain import merkle, slave
-from wire.envelope import Signer, Verifier
 from wire.errors import WireError
 from wire.fields import HASH, ID, TIME, Bytes, Int, List, Message, Row, Text, Uint
+
+if TYPE_CHECKING:
+    from wire.envelope import Signer, Verifier
 
 BODY_MAX = 1_000_000  # 8 Mbit
 START = bytes(32)

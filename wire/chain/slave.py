@@ -8,13 +8,16 @@ Invariant: a block's hash covers the signed header, never the signature; height 
 from __future__ import annotations
 
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
 from wire import cbor, envelope
 from wire.chain import merkle
 from wire.enrol import ALLIANCES
-from wire.envelope import Signer, Verifier
 from wire.errors import WireError
 from wire.fields import HASH, ID, TIME, Int, Message, Uint
+
+if TYPE_CHECKING:
+    from wire.envelope import Signer, Verifier
 
 BODY_MAX = 125_000  # 1 Mbit
 START = bytes(32)

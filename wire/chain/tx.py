@@ -7,12 +7,15 @@ Invariant: a transaction is known by (chain, account, sequence), never by its by
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wire import envelope
-from wire.envelope import Signed, Signer
+from wire.envelope import Signed
 from wire.errors import WireError
 from wire.fields import ID, SEQ, Message, Text, Uint
+
+if TYPE_CHECKING:
+    from wire.envelope import Signer
 
 TX_MAX = 512 * 1024  # a slave block is the largest thing that travels in one
 
