@@ -1,0 +1,101 @@
+"""Fetched programs under .runtime/: one unpacked root for each architecture, one wrapper for each program.
+
+Owns: .runtime/ARCH-DIGEST (a root), .runtime/bin/NAME (wrappers), .runtime/debs (package files), .runtime/apt.
+Refuses: changing a root that is in use; a new one is built beside it, then the wrappers are renamed over.
+Invariant: a root that has its final name is complete, and every wrapper names a root that is.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from pilot import apt
+from pilot.console import say
+from pilot.onlyone import only_one
+
+# Debian 13 and Raspberry Pi OS of that age: the first release that has MicroPython 1.25; it also serves older hosts,
+# because an unpacked program brings its own libraries.
+SUITE: Final = "trixie"
+
+_LOADED: Final = """\
+#!/bin/sh
+# made by pilot/unpacked.py from Debian's {package}
+root="${{0%/*}}/../{root}"
+exec "$root/{loader}" --library-path "$root/{libraries}" "$root/{program}" "$@"
+"""
+
+# Valgrind's tools are static, and its launcher finds itself by /proc/self/exe, so it must be run directly. What it is
+# given to run is a wrapper like the above: it follows the exec, and only the program itself is counted.
+_VALGRIND: Final = """\
+#!/bin/sh
+# made by pilot/unpacked.py from Debian's {package}
+root="${{0%/*}}/../{root}"
+VALGRIND_LIB="$root/usr/libexec/valgrind" exec "$root/usr/bin/valgrind" --trace-children=yes "$@"
+"""
+
+
+def wrapper(runtime: Path, name: str) -> Path:
+    return runtime / "bin" / name
+
+
+def add(runtime: Path, arch: str, packages: Mapping[str, str]) -> None:
+    """Fetch these programs ({name: package}) and unpack them together with those of this architecture already here."""
+    with only_one(runtime / "lock", "fetching programs"):
+        wanted = {**_present(runtime, arch), **packages}
+        if all(_present(runtime, arch).get(name) for name in packages):
+            return  # the process that we waited for has done it
+        say(f"looking up {', '.join(sorted(set(wanted.values())))} for {arch} in Debian {SUITE}")
+        archive = apt.Apt(runtime / "apt", arch, SUITE)
+        debs = archive.resolve(sorted(set(wanted.values())))
+        archive.fetch(debs, runtime / "debs")
+        root = build(runtime, arch, [runtime / "debs" / deb.file for deb in debs])
+        for name, package in wanted.items():
+            _write(wrapper(runtime, name), _script(root, package))
+        _sweep(runtime, arch, root)
+
+
+def build(runtime: Path, arch: str, debs: list[Path]) -> Path:
+    """The root that holds exactly these packages; made beside and renamed when complete."""
+    digest = hashlib.sha256("\n".join(sorted(deb.name for deb in debs)).encode()).hexdigest()[:8]
+    root = runtime / f"{arch}-{digest}"
+    if not root.is_dir():
+        building = runtime / f".building-{arch}-{os.getpid()}"
+        shutil.rmtree(building, ignore_errors=True)
+        apt.unpack(debs, building)
+        building.rename(root)
+    return root
+
+
+def _present(runtime: Path, arch: str) -> dict[str, str]:
+    """The programs of this architecture that have a wrapper, with their packages."""
+    pattern = re.compile(rf"^# made by \S+ from Debian's (\S+)\nroot=.*/{arch}-", re.M)
+    told = {path.name: pattern.search(path.read_text()) for path in sorted((runtime / "bin").glob("[!.]*"))}
+    return {name: found[1] for name, found in told.items() if found}
+
+
+def _script(root: Path, package: str) -> str:
+    if package == "valgrind":
+        return _VALGRIND.format(package=package, root=root.name)
+    loader = next(root.glob("usr/lib/*/ld-linux*.so.*")).relative_to(root)
+    program = next(path for path in (root / "usr/bin" / package, root / "usr/sbin" / package) if path.exists())
+    places = {"loader": loader, "libraries": loader.parent, "program": program.relative_to(root)}
+    return _LOADED.format(package=package, root=root.name, **places)
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.new")
+    fresh.write_text(text)
+    fresh.chmod(0o755)
+    fresh.replace(path)
+
+
+def _sweep(runtime: Path, arch: str, keep: Path) -> None:
+    """Remove what earlier and interrupted runs left; a program that still runs from there has its files open."""
+    for old in [*runtime.glob(f"{arch}-*"), *runtime.glob(f".building-{arch}-*")]:
+        if old != keep:
+            shutil.rmtree(old, ignore_errors=True)
