@@ -21,37 +21,14 @@ from typing import Any, NamedTuple, NoReturn, Protocol
 
 from ledger.state import Diff, Draft, Reader, Staged, State, Value
 from wire import cbor
+from wire.chain import tx as transaction
 from wire.chain.proof import StateProof
+from wire.chain.tx import SignedTx
 from wire.errors import WireError
 
 
 class Refused(WireError):
     """A rule of the chain says no. Reasons are short codes of the contract's own; docs/spec.md lists them."""
-
-
-class Tx(Protocol):
-    """An opened transaction, its signature not yet checked (wire/chain/tx.py makes them)."""
-
-    @property
-    def chain_id(self) -> str: ...
-    @property
-    def account(self) -> bytes: ...
-    @property
-    def sequence(self) -> int: ...
-    @property
-    def kind(self) -> int: ...
-    @property
-    def body(self) -> dict[int, Any]: ...
-    @property
-    def kid(self) -> bytes: ...
-    @property
-    def payload(self) -> bytes: ...
-    @property
-    def signature(self) -> bytes: ...
-    @property
-    def signed(self) -> bytes:
-        """The bytes that the signature is over."""
-        ...
 
 
 class Event(NamedTuple):
@@ -130,7 +107,7 @@ class Context:
         self.validators[key] = power
 
 
-Handler = Callable[[Context, Any], None]  # the second is a Tx
+Handler = Callable[[Context, SignedTx], None]
 Query = Callable[[Reader, Any], Any]
 Invariant = Callable[[Reader], None]
 
@@ -150,21 +127,30 @@ class Contract:
 class Authority(Protocol):
     """Who may sign for an account, and which number is next. The accounts contract is one."""
 
-    def key(self, state: Reader, tx: Tx) -> bytes:
-        """The public key `tx` must be signed under. Refuses unknown, barred and unfitting ones."""
+    def key(self, state: Reader, tx: SignedTx) -> bytes:
+        """The public key that the signature must hold under, and whose kid `tx` names. Refuses unknown accounts,
+        barred ones, a kid that is not in use."""
         ...
 
     def sequence(self, state: Reader, account: bytes) -> int:
         """The number that the account's next transaction must carry."""
         ...
 
-    def spend(self, ctx: Context, tx: Tx) -> None:
+    def spend(self, ctx: Context, tx: SignedTx) -> None:
         """Writes that the number is used up."""
         ...
 
 
 Claim = tuple[bytes, bytes, bytes]  # public key, signed bytes, signature
 CheckSignatures = Callable[[Sequence[Claim]], Sequence[bool]]  # a batch, answered in order; may work in parallel
+
+
+class Vouched(NamedTuple):
+    """A transaction whose signature holds under `key`."""
+
+    tx: SignedTx
+    key: bytes
+
 
 PENDING = 10_000  # how far ahead of its account a waiting transaction's number may be
 
@@ -177,20 +163,18 @@ class App:
         chain_id: str,
         contracts: Sequence[Contract],
         authority: Authority,
-        open_tx: Callable[[bytes], Tx],
         check_signatures: CheckSignatures,
     ) -> None:
         self.chain_id = chain_id
         self.state = State()
         self._contracts = contracts
         self._authority = authority
-        self._open = open_tx
         self._check_signatures = check_signatures
         self._handlers = {kind: handler for contract in contracts for kind, handler in contract.handlers.items()}
         assert len(self._handlers) == sum(len(c.handlers) for c in contracts), "two contracts share a transaction kind"
         self._queries = {path: query for contract in contracts for path, query in contract.queries.items()}
         self._staged: tuple[Block, Staged] | None = None
-        self._vouched: dict[bytes, tuple[Tx, bytes]] = {}  # by SHA-256 of the bytes: opened, and the key it holds under
+        self._vouched: dict[bytes, Vouched] = {}  # by SHA-256 of the bytes
 
     # ------------------------------------------------------------ life
 
@@ -231,71 +215,79 @@ class App:
 
     def check_many(self, raws: Sequence[bytes]) -> list[Result]:
         """`check` of a batch, its signatures checked together."""
-        results: list[Result] = [Result()] * len(raws)
-        for i, error in self._vouch(raws, self.state).items():
-            results[i] = Result(error.reason, error.detail)
-        for i, raw in enumerate(raws):
-            if not results[i].reason:
-                tx, _ = self._vouched[sha256(raw).digest()]
-                due = self._authority.sequence(self.state, tx.account)
-                if not due <= tx.sequence < due + PENDING:
-                    results[i] = Result("sequence", f"{tx.sequence}, due is {due}")
+        results = []
+        for vouched in self._vouch(raws, self.state):
+            if isinstance(vouched, WireError):
+                results.append(Result(vouched.reason, vouched.detail))
+                continue
+            tx = vouched.tx
+            due = self._authority.sequence(self.state, tx.account)
+            ahead = 0 <= tx.sequence - due < PENDING
+            results.append(Result() if ahead else Result("sequence", f"{tx.sequence}, due is {due}"))
         return results
 
-    def _vouch(self, raws: Sequence[bytes], state: Reader) -> dict[int, WireError]:
-        """Opens what is new and checks its signatures in one batch; remembers what holds, returns what does not."""
-        errors: dict[int, WireError] = {}
+    def _vouch(self, raws: Sequence[bytes], state: Reader) -> list[Vouched | WireError]:
+        """Opens what is new and checks the signatures in one batch; what holds is remembered."""
+        found: list[Vouched | WireError] = []
+        waiting: list[tuple[int, bytes]] = []
         claims: list[Claim] = []
-        waiting: list[tuple[int, bytes, Tx, bytes]] = []
-        for i, raw in enumerate(raws):
+        for raw in raws:
             name = sha256(raw).digest()
             known = self._vouched.get(name)
             try:
-                tx = known[0] if known else self._open(raw)
-                if tx.chain_id != self.chain_id:
-                    raise WireError("bad-domain", "for chain " + tx.chain_id)
-                if tx.kind not in self._handlers:
-                    raise Refused("unknown-kind", str(tx.kind))
+                tx = known.tx if known else self._open(raw)
                 key = self._authority.key(state, tx)
             except WireError as error:
-                errors[i] = error
+                found.append(error)
                 continue
-            if known is None or known[1] != key:
+            if known is None or known.key != key:
+                waiting.append((len(found), name))
                 claims.append((key, tx.signed, tx.signature))
-                waiting.append((i, name, tx, key))
-        for (i, name, tx, key), holds in zip(waiting, self._check_signatures(claims) if claims else (), strict=True):
-            if holds:
-                self._vouched[name] = (tx, key)
+                known = Vouched(tx, key)
+            found.append(known)
+        answers = self._check_signatures(claims) if claims else ()
+        for (i, name), holds in zip(waiting, answers, strict=True):
+            vouched = found[i]
+            if holds and isinstance(vouched, Vouched):
+                self._vouched[name] = vouched
             else:
-                errors[i] = WireError("bad-signature")
-        return errors
+                found[i] = WireError("bad-signature")
+        return found
+
+    def _open(self, raw: bytes) -> SignedTx:
+        tx = transaction.open(raw)
+        if tx.chain_id != self.chain_id:
+            raise WireError("wrong-chain", "for " + tx.chain_id)
+        if tx.kind not in self._handlers:
+            raise Refused("unknown-kind", str(tx.kind))
+        return tx
 
     # ------------------------------------------------------------ blocks
 
     def apply(self, block: Block) -> Applied:
         """Works a block out. Depends on committed state and block alone, and may be called again with another."""
         assert block.height == self.height + 1, f"block {block.height} on height {self.height}"
-        self._vouch(block.txs, self.state)  # the bulk of the signatures at once; refusals are said one by one below
+        vouched = self._vouch(block.txs, self.state)  # the signatures at once
         draft = Draft(self.state)
         ctx = Context(draft, self.chain_id, block.height, block.time_ns, block.proposer, block.hash)
         results = []
-        for index, raw in enumerate(block.txs):
-            ctx.index = index
-            results.append(self._run(ctx, raw))
+        for ctx.index, raw in enumerate(block.txs):
+            results.append(self._run(ctx, raw, vouched[ctx.index]))
         self._assert_invariants(draft)
         staged = draft.stage()
         self._staged = (block, staged)
         updates = [ValidatorUpdate(key, power) for key, power in ctx.validators.items()]
         return Applied(results, staged.root, updates)
 
-    def _run(self, ctx: Context, raw: bytes) -> Result:
+    def _run(self, ctx: Context, raw: bytes, vouched: Vouched | WireError) -> Result:
         ctx.events = []
         validators = dict(ctx.validators)
         try:
-            errors = self._vouch([raw], ctx.state)  # again: a transaction before this one may have changed the key
-            if errors:
-                raise errors[0]
-            tx, _ = self._vouched[sha256(raw).digest()]
+            if isinstance(vouched, WireError) or self._authority.key(ctx.state, vouched.tx) != vouched.key:
+                vouched = self._vouch([raw], ctx.state)[0]  # a transaction before this one may have brought the key
+                if isinstance(vouched, WireError):
+                    raise vouched
+            tx = vouched.tx
             due = self._authority.sequence(ctx.state, tx.account)
             if tx.sequence != due:
                 raise Refused("sequence", f"{tx.sequence}, due is {due}")
