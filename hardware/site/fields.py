@@ -33,8 +33,6 @@ class Rule:
 
 
 def _field(rule: Rule, default: Any) -> Any:
-    if isinstance(default, (list, dict)):
-        raise AssertionError("defaults are immutable")
     return dataclasses.field(default=default, metadata={"rule": rule})
 
 
@@ -142,9 +140,14 @@ def losses(default: Any = ()) -> Any:
     return _field(Rule(read), default)
 
 
-def table(rows: type, default: Any = REQUIRED, key: str | None = None) -> Any:
-    """One table `[key]`."""
-    return _field(Rule(lambda value: value, rows, key), default)
+def table(rows: type) -> Any:
+    """One table `[key]`, every key of which has a default."""
+    return _field(Rule(lambda value: value, rows), rows())
+
+
+def optional_table(rows: type) -> Any:
+    """One table `[key]`, or None where it is left out."""
+    return _field(Rule(lambda value: value, rows), None)
 
 
 def tables(rows: type, key: str | None = None) -> Any:

@@ -1,6 +1,6 @@
 """On which line of a TOML text each table and key stands. `tomllib` reads the values but keeps no positions.
 
-Owns: `index`, for texts that `tomllib` has already taken. Refuses: judging TOML; on text it cannot follow it knows less.
+Owns: `index`, for texts that `tomllib` has already taken. Refuses: judging TOML; what it cannot follow has no line.
 Invariants: a path is keys and, inside arrays of tables, positions: `("board", 0, "sensor", 1, "bus")`.
 """
 

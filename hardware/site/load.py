@@ -32,7 +32,7 @@ def load(path_or_name: str | File) -> model.Site:
         known = ", ".join(sorted(each.stem for each in EXAMPLES.glob("*.toml")))
         raise SiteError(str(path_or_name), [f"there is no such file: give a path, or one of {known}"]) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise SiteError(str(file), [f"it cannot be read ({error}): give a text file in UTF-8 that you may read"]) from None
+        raise SiteError(str(file), [f"it cannot be read ({error}): give a UTF-8 file that you may read"]) from None
     return parse(source, file.name)
 
 

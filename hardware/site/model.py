@@ -19,6 +19,26 @@ GRID = "grid"
 
 
 @dataclass(frozen=True, kw_only=True)
+class Named:
+    name: str = f.name()
+
+
+@dataclass(frozen=True, kw_only=True)
+class AtNode(Named):
+    """What stands at a node of the network. Its phases share its power alike."""
+
+    node: str = f.name()
+    phases: int = f.choice((1, 3), 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AtHouse(Named):
+    """What stands behind a house's connection."""
+
+    house: str = f.name()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Supply:
     """The medium-voltage grid and the transformer of the street."""
 
@@ -28,10 +48,9 @@ class Supply:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cable:
+class Cable(Named):
     """Between two nodes; an open one is a switch at rest, so that rings can be drawn and run as trees."""
 
-    name: str = f.name()
     start: str = f.name()
     end: str = f.name()
     kind: str = f.choice(parts.CABLES, "NAYY 4x150 SE")
@@ -40,20 +59,15 @@ class Cable:
 
 
 @dataclass(frozen=True, kw_only=True)
-class House:
-    name: str = f.name()
-    node: str = f.name()
+class House(AtNode):
     profile: str = f.choice(parts.PROFILES, "household")
     annual_kwh: int = f.number(100, 1_000_000)
-    phases: int = f.choice((1, 3), 1)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Panels:
+class Panels(AtHouse):
     """A photovoltaic field on a house. Azimuth: 180 is south."""
 
-    name: str = f.name()
-    house: str = f.name()
     peak_w: int = f.number(100, 1_000_000)
     inverter_w: int | None = f.number(100, 1_000_000, None)
     tilt_deg: int = f.number(0, 90, 35)
@@ -61,10 +75,9 @@ class Panels:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Store:
+class Store(Named):
     """What every store of energy has. Efficiency is for one direction: of 1,000 Wh charged, this many arrive."""
 
-    name: str = f.name()
     capacity_wh: int = f.number(100, 10_000_000)
     charge_w_max: int = f.number(10, 1_000_000)
     discharge_w_max: int = f.number(10, 1_000_000)
@@ -76,28 +89,22 @@ class Store:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Battery(Store):
+class Battery(Store, AtHouse):
     """A household's own store: it takes the surplus of its house's roof and gives it back in the evening."""
-
-    house: str = f.name()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Station(Store):
-    """A storage station. Its power is what it was told (`setpoint_w` at the start), and nothing while its relay is open."""
+class Station(Store, AtNode):
+    """A storage station. Its power is what it was told, `setpoint_w` at the start, and none while its relay is open."""
 
-    node: str = f.name()
-    phases: int = f.choice((1, 3), 1)
     setpoint_w: int = f.number(-1_000_000, 1_000_000, 0)
     relay_closed: bool = f.flag(False)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Charger:
+class Charger(AtHouse):
     """A charge point for a car that comes and goes once a day and wants about `energy_wh`."""
 
-    name: str = f.name()
-    house: str = f.name()
     power_w_max: int = f.number(1000, 350_000)
     energy_wh: int = f.number(1000, 200_000)
     arrive_s: int = f.time_of_day(17 * 3600 + 1800, "arrive")
@@ -105,10 +112,9 @@ class Charger:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sensor:
+class Sensor(Named):
     """What a board measures with, on which bus (`uart0`, `i2c0`, `gpio0` …) and where (`at`: a place)."""
 
-    name: str = f.name()
     part: str = f.choice(parts.SENSORS)
     bus: str = f.name()
     address: int | None = f.number(0, 247, None)
@@ -116,10 +122,9 @@ class Sensor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Actor:
+class Actor(Named):
     """What a station acts with. A relay switches the place `at`, an inverter sets its power."""
 
-    name: str = f.name()
     part: str = f.choice(parts.ACTORS)
     bus: str = f.name()
     address: int | None = f.number(0, 247, None)
@@ -127,8 +132,7 @@ class Actor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Board:
-    name: str = f.name()
+class Board(Named):
     kind: str = f.choice(parts.BOARDS)
     role: str = f.choice(("meter", "station"))
     bits: int = f.choice((32, 64), 32)
@@ -137,10 +141,9 @@ class Board:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Polled:
+class Polled(Named):
     """A meter, inverter or battery without a board: the gateway asks it over Modbus and attests what it says."""
 
-    name: str = f.name()
     part: str = f.choice(parts.POLLED)
     transport: str = f.choice(("tcp", "rtu"), "tcp")
     address: int = f.number(1, 247)
@@ -148,11 +151,10 @@ class Polled:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fault:
+class Fault(Named):
     """Something that goes wrong `at_s` after the start, for `for_s` (0: until repaired). `on` names what it strikes:
     a board, `board/sensor`, `board/actor`, `board/bus`, or nothing where it strikes the whole site."""
 
-    name: str = f.name()
     kind: str = f.choice(parts.FAULTS)
     on: str | None = f.text(None)
     at_s: int = f.number(0, 366 * 86400)
@@ -162,28 +164,25 @@ class Fault:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tariff:
+class Tariff(Named):
     """A price from a time of day until the next tariff's time. A boundary seals a report."""
 
-    name: str = f.name()
     from_s: int = f.time_of_day(key="from")
     price_mt_per_kwh: int = f.number(0, 1_000_000)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gateway:
-    name: str = f.name()
+class Gateway(Named):
     alliance: str = f.name()
     beat_s: int = f.number(1, 3600, 10)
     polled: tuple[Polled, ...] = f.tables(Polled)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Participant:
+class Participant(Named):
     """An account. `device` is the board or polled device that measures for it; `loss_permille` is a user's row of the
     line table: one entry per station it has a line to."""
 
-    name: str = f.name()
     role: str = f.choice(("company", "user", "station", "regulator"))
     device: str | None = f.name(None)
     tokens_mt: int = f.number(0, 10**15, 0)
@@ -225,7 +224,7 @@ class Site:
     longitude_mdeg: int = f.number(-180_000, 180_000, 13_400)
     weather: str = f.choice(parts.WEATHERS, "broken")
     row_s: int = f.number(1, 3600, 60)
-    supply: Supply = f.table(Supply, Supply())
+    supply: Supply = f.table(Supply)  # noqa: RUF009
     cables: tuple[Cable, ...] = f.tables(Cable, "cable")
     houses: tuple[House, ...] = f.tables(House, "house")
     panels: tuple[Panels, ...] = f.tables(Panels)
@@ -235,6 +234,6 @@ class Site:
     boards: tuple[Board, ...] = f.tables(Board, "board")
     faults: tuple[Fault, ...] = f.tables(Fault, "fault")
     tariffs: tuple[Tariff, ...] = f.tables(Tariff, "tariff")
-    gateway: Gateway | None = f.table(Gateway, None)
-    ledger: Ledger | None = f.table(Ledger, None)
-    story: Story = f.table(Story, Story())
+    gateway: Gateway | None = f.optional_table(Gateway)  # noqa: RUF009
+    ledger: Ledger | None = f.optional_table(Ledger)  # noqa: RUF009
+    story: Story = f.table(Story)  # noqa: RUF009

@@ -1,15 +1,28 @@
-"""What a site can be built from: cables, kinds of boards, sensors and actors, faults, with the limits the checks need.
+"""What a site can be built from: cables, boards, sensors, actors, faults, with the limits that the checks need.
 
-Owns: the closed lists a site file chooses from. Refuses: register maps (`hardware/catalog`) and pins (`firmware/boards`).
-Invariants: cables and transformers are names of pandapower's standard library, so that the network needs no data of ours.
+Owns: the closed lists a site file chooses from. Refuses: register maps (`hardware/catalog`), pins (`firmware/boards`).
+Invariants: cables and transformers bear the names of pandapower's standard library, which has their data.
 """
 
 from dataclasses import dataclass
 
-CABLES = ("NAYY 4x50 SE", "NAYY 4x120 SE", "NAYY 4x150 SE", "15-AL1/3-ST1A 0.4", "24-AL1/4-ST1A 0.4",
-          "48-AL1/8-ST1A 0.4", "94-AL1/15-ST1A 0.4")
-TRANSFORMERS = ("0.25 MVA 20/0.4 kV", "0.4 MVA 20/0.4 kV", "0.63 MVA 20/0.4 kV",
-                "0.25 MVA 10/0.4 kV", "0.4 MVA 10/0.4 kV", "0.63 MVA 10/0.4 kV")
+CABLES = (
+    "NAYY 4x50 SE",
+    "NAYY 4x120 SE",
+    "NAYY 4x150 SE",
+    "15-AL1/3-ST1A 0.4",
+    "24-AL1/4-ST1A 0.4",
+    "48-AL1/8-ST1A 0.4",
+    "94-AL1/15-ST1A 0.4",
+)
+TRANSFORMERS = (
+    "0.25 MVA 20/0.4 kV",
+    "0.4 MVA 20/0.4 kV",
+    "0.63 MVA 20/0.4 kV",
+    "0.25 MVA 10/0.4 kV",
+    "0.4 MVA 10/0.4 kV",
+    "0.63 MVA 10/0.4 kV",
+)
 PROFILES = ("household", "farm", "business")
 WEATHERS = ("clear", "broken", "overcast")
 
@@ -36,29 +49,32 @@ BOARDS = {
 
 @dataclass(frozen=True)
 class Part:
-    """A sensor or actor: the sort of bus it needs, its address range there, the phases and current it can take."""
+    """A sensor or actor: the sort of bus it needs, its address range there, the phases and current it can take, and
+    the sorts of places where it makes sense (none named: everywhere)."""
 
     bus: str
     address_min: int
     address_max: int
     phases: int
     current_a_max: int
+    places: tuple[str, ...] = ()
 
 
+STORES = ("station", "battery")
 SENSORS = {
     "pzem004t-v3": Part("uart", 1, 247, 1, 100),
     "pzem004t-v4": Part("uart", 1, 247, 1, 100),
     "sdm120": Part("uart", 1, 247, 1, 45),
     "sdm630": Part("uart", 1, 247, 3, 100),
     "ade7953": Part("i2c", 0x38, 0x38, 1, 100),
-    "ina226": Part("i2c", 0x40, 0x4F, 1, 200),
+    "ina226": Part("i2c", 0x40, 0x4F, 3, 200, STORES),
     "s0-pulse": Part("gpio", 0, 0, 3, 100),
 }
 ACTORS = {
     "relay": Part("gpio", 0, 0, 3, 100),
     "relay-latching": Part("gpio", 0, 0, 3, 100),
-    "sunspec-inverter": Part("uart", 1, 247, 3, 100),
-    "sunspec-battery": Part("uart", 1, 247, 3, 200),
+    "sunspec-inverter": Part("uart", 1, 247, 3, 100, ("panels", *STORES)),
+    "sunspec-battery": Part("uart", 1, 247, 3, 200, STORES),
 }
 POLLED = ("sdm120", "sdm630", "sunspec-inverter", "sunspec-battery")
 

@@ -1,12 +1,13 @@
 """From TOML values to the dataclasses of `model`, every mistake noted, none raised.
 
-Owns: `read` and `Reading`, which keeps what could be read and what could not. Refuses: relations between tables (`check`).
+Owns: `Reading`, which keeps what could be read and what could not. Refuses: relations between tables (`check`).
 Invariants: a row with a mistake of its own is left out and its dataclass counts as broken, so that no check takes a
 mistake's consequence for a second mistake.
 """
 
 import dataclasses
 import difflib
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from .fields import BadValue, Rule
@@ -49,14 +50,14 @@ class Reading:
             self.problem(path, f"{value!r} is not a table", f"write [{path[-1]}] and its keys on lines of their own")
             self._broken.add(rows)
             return None
-        fields = {key: (field.name, field) for field in dataclasses.fields(rows) for key in [_key(field)]}  # type: ignore[arg-type]
+        fields = {_key(field): field for field in dataclasses.fields(rows)}  # type: ignore[arg-type]
         for key in value:
             if key not in fields:
                 self.problem((*path, key), f"unknown key '{key}'", _suggest(key, fields))
         made: dict[str, Any] = {}
-        for key, (name, field) in fields.items():
+        for key, field in fields.items():
             if key in value:
-                made[name] = self._value(field.metadata["rule"], value[key], (*path, key), isinstance(field.default, tuple))
+                made[field.name] = self._value(field, value[key], (*path, key))
             elif field.default is dataclasses.MISSING:
                 self.problem(path, f"'{key}' is missing", f"add a line: {key} = …")
         if len(self.problems) > before:
@@ -66,17 +67,18 @@ class Reading:
         self.rows.setdefault(rows, []).append((path, row))
         return row
 
-    def _value(self, rule: Rule, value: Any, path: Path, many: bool) -> Any:
+    def _value(self, field: "dataclasses.Field[Any]", value: Any, path: Path) -> Any:
+        rule: Rule = field.metadata["rule"]
         if rule.rows is None:
             try:
                 return rule.read(value)
             except BadValue as bad:
                 self.problem(path, f"'{path[-1]}': {bad.cause}", bad.remedy)
                 return None
-        if not many:
+        if field.default != ():
             return self.build(rule.rows, value, path)
         if not isinstance(value, list):
-            self.problem(path, f"'{path[-1]}' stands once, but can be many", f"write [[…{path[-1]}]] in double brackets")
+            self.problem(path, f"'{path[-1]}' is not a list of tables", f"write [[…{path[-1]}]] in double brackets")
             self._broken.add(rule.rows)
             return None
         return tuple(self.build(rule.rows, each, (*path, position)) for position, each in enumerate(value))
@@ -87,6 +89,6 @@ def _key(field: "dataclasses.Field[Any]") -> str:
     return rule.key or field.name
 
 
-def _suggest(key: str, known: Any) -> str:
-    close = difflib.get_close_matches(key, list(known), 1)
+def _suggest(key: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(key, known, 1)
     return f"did you mean '{close[0]}'?" if close else f"remove it; known here are: {', '.join(known)}"
