@@ -109,7 +109,7 @@ class Context:
 
 Handler = Callable[[Context, SignedTx], None]
 Query = Callable[[Reader, Any], Any]
-Invariant = Callable[[Reader], None]
+Invariant = Callable[[Draft], None]
 
 
 @dataclass(frozen=True)
@@ -303,7 +303,7 @@ class App:
         ctx.state.keep()
         return Result(events=tuple(ctx.events))
 
-    def _assert_invariants(self, view: Reader) -> None:
+    def _assert_invariants(self, view: Draft) -> None:
         for contract in self._contracts:
             for invariant in contract.invariants:
                 invariant(view)

@@ -274,6 +274,11 @@ class Draft:
             if value is not None:
                 yield key, value
 
+    def changed(self, prefix: bytes) -> Iterator[tuple[bytes, Value | None, Value | None]]:
+        """What the block has made of keys that begin so: key, committed value, value now; in no order that matters."""
+        for key in {key for journal in (self._block, self._now) for key in journal if key.startswith(prefix)}:
+            yield key, self._state.get(key), self.get(key)
+
     def keep(self) -> None:
         """What was written since the last keep or undo belongs to the block."""
         self._block.update(self._now)
