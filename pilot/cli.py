@@ -72,6 +72,12 @@ def _split(words: list[str]) -> tuple[list[str], list[str]]:
     return words[:at], words[at:]
 
 
+def command_word(words: Sequence[str]) -> str:
+    """The command's name in a line of arguments, or nothing."""
+    _, rest = _split(list(words))
+    return rest[0] if rest else ""
+
+
 def _guarded(command: Command, words: list[str]) -> int:
     """Run one command; this is the top of the process, so every failure ends here in words and an exit code."""
     json_wanted = "--json" in words

@@ -7,8 +7,14 @@ Invariant: without a checkout (installed as a wheel) nothing is ever put beside 
 
 import os
 from pathlib import Path
+from typing import Final
+
+from pilot.errors import Unavailable
 
 _HERE = Path(__file__).resolve().parent.parent
+
+# Names a folder made by `tallygrid bundle`; `./tallygrid --from DIR` sets it.
+BUNDLE_VARIABLE: Final = "TALLYGRID_BUNDLE"
 
 # The folder that `git clone` made, or None where tallygrid was installed as a wheel.
 CHECKOUT: Path | None = _HERE if (_HERE / "pyproject.toml").is_file() else None
@@ -33,3 +39,13 @@ def data(group: str) -> Path:
 def runtime() -> Path:
     """Where fetched programs are unpacked."""
     return CHECKOUT / ".runtime" if CHECKOUT else user_data() / "runtime"
+
+
+def bundle() -> Path | None:
+    """The folder to set up from instead of the network: the one named, or the one that this checkout came in."""
+    given = os.environ.get(BUNDLE_VARIABLE)
+    if given:
+        if not (Path(given) / "bundle.json").is_file():
+            raise Unavailable(f"{given} is no folder made by `tallygrid bundle`: it has no bundle.json")
+        return Path(given)
+    return CHECKOUT.parent if CHECKOUT and (CHECKOUT.parent / "bundle.json").is_file() else None

@@ -58,6 +58,20 @@ def add(runtime: Path, arch: str, packages: Mapping[str, str]) -> None:
         _sweep(runtime, arch, root)
 
 
+def pip_wheel(runtime: Path) -> Path:
+    """The wheel of pip, which Debian keeps in a package of its own."""
+    there = sorted(Path("/usr/share/python-wheels").glob("pip-*.whl"))
+    if there:
+        return there[-1]
+    arch = apt.native_arch()
+    with only_one(runtime / "lock", "fetching programs"):
+        archive = apt.Apt(runtime / "apt", arch, SUITE)
+        debs = archive.resolve(["python3-pip-whl"])
+        archive.fetch(debs, runtime / "debs")
+        root = build(runtime, "pip", [runtime / "debs" / deb.file for deb in debs])
+    return next(root.glob("usr/share/python-wheels/pip-*.whl"))
+
+
 def build(runtime: Path, arch: str, debs: list[Path]) -> Path:
     """The root that holds exactly these packages; made beside and renamed when complete."""
     digest = hashlib.sha256("\n".join(sorted(deb.name for deb in debs)).encode()).hexdigest()[:8]
