@@ -139,8 +139,11 @@ class Message:
             setattr(self, name, value)
         assert not values, "no such fields: %r" % (values,)
 
+    def to_map(self) -> "dict[int, Any]":
+        return {key: getattr(self, name) for key, name, _ in self.FIELDS}
+
     def encode(self) -> bytes:
-        return cbor.encode({key: getattr(self, name) for key, name, _ in self.FIELDS})
+        return cbor.encode(self.to_map())
 
     @classmethod
     def decode(cls, payload: bytes) -> "Self":
