@@ -20,6 +20,9 @@ from typing import Any
 from pilot import places
 from pilot.errors import Unavailable
 
+# What follows NAME belongs to the bench.
+TAKES_REST = True
+
 _COMPARE = {"<=": float.__le__, ">=": float.__ge__, "<": float.__lt__, ">": float.__gt__, "==": float.__eq__}
 
 
@@ -34,7 +37,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = "\n".join(f"  {name:<12} {line}" for name, line in names().items())
     parser.add_argument("name", metavar="NAME", help="which bench, one of the list below")
-    parser.add_argument("options", metavar="...", nargs=argparse.REMAINDER, help="the bench's own options")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -44,12 +46,12 @@ def run(args: argparse.Namespace) -> int:
         print(f"tallygrid: no bench {args.name!r}; there are: {', '.join(names()) or 'none'}", file=sys.stderr)
         return 2
     bench = importlib.import_module(f"benches.{args.name}")
-    own = argparse.ArgumentParser(prog=f"tallygrid bench {args.name}", description=names()[args.name])
-    own.add_argument("--json", action="store_true", default=args.json, help="one JSON value on stdout")
-    own.add_argument("--data", type=Path, default=args.data, help="where data lies")
+    own = argparse.ArgumentParser(
+        prog=f"tallygrid bench {args.name}", description=names()[args.name], allow_abbrev=False
+    )
     if hasattr(bench, "add_arguments"):
         bench.add_arguments(own)
-    figures: Mapping[str, Any] = bench.run(own.parse_args(args.options, args))
+    figures: Mapping[str, Any] = bench.run(own.parse_args(args.rest, args))
     print(json.dumps(figures) if args.json else table(figures, getattr(bench, "GOALS", {})))
     return 0
 

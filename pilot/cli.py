@@ -39,12 +39,22 @@ def overview() -> str:
 
 def parser_for(command: Command) -> argparse.ArgumentParser:
     module = importlib.import_module(command.module)
-    parser = argparse.ArgumentParser(prog=f"tallygrid {command.name}", description=command.help)
+    parser = argparse.ArgumentParser(prog=f"tallygrid {command.name}", description=command.help, allow_abbrev=False)
     parser.add_argument("--data", metavar="DIR", type=Path, default=places.data(command.group), help="where data lies")
     parser.add_argument("--json", action="store_true", help="one JSON value on stdout, the rest on stderr")
     module.add_arguments(parser)
-    parser.set_defaults(run=module.run)
+    parser.set_defaults(run=module.run, takes_rest=getattr(module, "TAKES_REST", False))
     return parser
+
+
+def parse(command: Command, words: Sequence[str]) -> argparse.Namespace:
+    """The command's arguments; those it does not know go to `args.rest` where its module says TAKES_REST."""
+    parser = parser_for(command)
+    args, rest = parser.parse_known_args(words)
+    if rest and not args.takes_rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    args.rest = rest
+    return args
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -82,7 +92,7 @@ def _guarded(command: Command, words: list[str]) -> int:
     """Run one command; this is the top of the process, so every failure ends here in words and an exit code."""
     json_wanted = "--json" in words
     try:
-        args = parser_for(command).parse_args(words)
+        args = parse(command, words)
         status: int = args.run(args)
         sys.stdout.flush()
         return status

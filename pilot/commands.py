@@ -26,6 +26,7 @@ class Command(NamedTuple):
 
 
 COMMANDS: Final = (
+    Command("test", "engineer", "run the whole test suite: style, types, directions, tests", "pilot.suite", "dev"),
     Command("bench", "engineer", "measure one part against its limits", "pilot.bench", "dev"),
 )
 
