@@ -26,6 +26,7 @@ class Command(NamedTuple):
 
 
 COMMANDS: Final = (
+    Command("gateway", "site operator", "hear devices, seal what they signed, pass commands down", "gateway.cli"),
     Command("test", "engineer", "run the whole test suite: style, types, directions, tests", "pilot.suite", "dev"),
     Command("bench", "engineer", "measure one part against its limits", "pilot.bench", "dev"),
 )

@@ -1,0 +1,137 @@
+"""`tallygrid gateway …`: what a site operator types.
+
+Owns: the sub-commands and what they print.
+Refuses: doing the work; that is the service's and the store's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from gateway.config import Config, ConfigError, load
+from gateway.registry import open_enrolment
+from gateway.service import Clock, Gateway, load_key
+from gateway.store import Store
+from wire.enrol import id_text
+
+
+class WallClock:
+    def now_ms(self) -> int:
+        return time.time_ns() // 1_000_000
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    for name, text in (
+        ("run", "hear devices, seal their readings, send them up"),
+        ("check", "try configuration, key, store and broker without starting"),
+        ("status", "what stands in the store: readings, blocks, what waits, what was refused"),
+        ("devices", "which devices are enrolled here, and which ask to be"),
+        ("key", "this gateway's id and public key"),
+        ("enter", "take a registrar's signed entry (file) while the gateway is not running"),
+    ):
+        action = actions.add_parser(name, help=text, description=text)
+        action.add_argument(
+            "-c", "--config", type=Path, default=Path("gateway.toml"), help="default: gateway.toml here"
+        )
+        if name == "enter":
+            action.add_argument("entry", type=Path, help="the signed registry entry, as the registrar gave it")
+
+
+def run(args: argparse.Namespace) -> int:
+    try:
+        config = load(args.config)
+    except (ConfigError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    actions: dict[str, Callable[[argparse.Namespace, Config], int]] = {
+        "run": _run, "check": _check, "status": _status, "devices": _devices, "key": _key, "enter": _enter
+    }  # fmt: skip
+    return actions[args.action](args, config)
+
+
+def serve(config: Config, clock: Clock) -> None:
+    """Runs until it is cancelled."""
+    gateway = Gateway(config, load_key(config), clock, _say)
+    _say(
+        f"gateway {config.name} {id_text(gateway.id)}: {len(gateway.registry.devices)} devices, block {gateway.height}"
+    )
+    asyncio.run(gateway.run())
+
+
+def _say(words: str) -> None:
+    print(f"gateway: {words}", file=sys.stderr, flush=True)
+
+
+def _run(args: argparse.Namespace, config: Config) -> int:
+    try:
+        serve(config, WallClock())
+    except KeyboardInterrupt:
+        _say("stopped; nothing that was acknowledged is lost")
+    return 0
+
+
+def _check(args: argparse.Namespace, config: Config) -> int:
+    problems = []
+    key = load_key(config)
+    store = Store(config.data / "gateway.db")
+    store.close()
+    broker = config.broker
+    try:
+        socket.create_connection((broker.host, broker.port), 3).close()
+    except OSError as error:
+        problems.append(f"no broker at {broker.host}:{broker.port} ({error}); is Mosquitto running?")
+    report = {"gateway": id_text(config.account or key.kid), "data": str(config.data), "problems": problems}
+    _show(args, report, [f"gateway {report['gateway']}, data in {config.data}", *problems])
+    return 1 if problems else 0
+
+
+def _status(args: argparse.Namespace, config: Config) -> int:
+    store = Store(config.data / "gateway.db")
+    counts = store.counts()
+    store.close()
+    _show(args, counts, [f"{name:18} {value}" for name, value in counts.items()])
+    return 0
+
+
+def _devices(args: argparse.Namespace, config: Config) -> int:
+    store = Store(config.data / "gateway.db")
+    waiting = [
+        {"id": id_text(id), "board": open_enrolment(raw)[0].board, "enrolment": raw.hex()}
+        for id, _, raw in store.enrolments()
+    ]
+    positions = [{"id": id_text(id), "next_seq": track.position.next_seq} for id, track in store.tracks().items()]
+    store.close()
+    lines = [f"{one['id']}  {one['next_seq']} readings" for one in positions]
+    lines += [f"{one['id']}  asks to be enrolled ({one['board']})" for one in waiting]
+    _show(args, {"devices": positions, "enrolments": waiting}, lines)
+    return 0
+
+
+def _key(args: argparse.Namespace, config: Config) -> int:
+    key = load_key(config)
+    _show(args, {"id": id_text(key.kid), "public_key": key.public_key.hex()}, [id_text(key.kid), key.public_key.hex()])
+    return 0
+
+
+def _enter(args: argparse.Namespace, config: Config) -> int:
+    async def enter() -> str:
+        gateway = Gateway(config, load_key(config), WallClock(), _say)
+        device = gateway.enter(args.entry.read_bytes())
+        gateway.store.close()
+        return id_text(device.id)
+
+    id = asyncio.run(enter())
+    _show(args, {"device": id}, [f"device {id} is in force here from now on"])
+    return 0
+
+
+def _show(args: argparse.Namespace, value: object, lines: list[str]) -> None:
+    print(json.dumps(value) if args.json else "\n".join(lines))
