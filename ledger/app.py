@@ -70,6 +70,7 @@ class Applied(NamedTuple):
     results: list[Result]
     app_hash: bytes
     validator_updates: list[ValidatorUpdate]
+    diff: Diff  # what a store writes before `commit`
 
 
 @dataclass
@@ -200,7 +201,9 @@ class App:
                 contract.genesis(ctx, sections.get(contract.name))
         draft.keep()
         self._assert_invariants(draft)
-        return self.state.adopt(draft.stage(), 0)
+        staged = draft.stage()
+        self.state.adopt(staged, 0)
+        return staged.diff()
 
     def load(self, salt: bytes, height: int, rows: Iterator[tuple[bytes, bytes]]) -> None:
         """Goes on from what a store or a snapshot holds; the caller compares `app_hash`."""
@@ -277,7 +280,7 @@ class App:
         staged = draft.stage()
         self._staged = (block, staged)
         updates = [ValidatorUpdate(key, power) for key, power in ctx.validators.items()]
-        return Applied(results, staged.root, updates)
+        return Applied(results, staged.root, updates, staged.diff())
 
     def _run(self, ctx: Context, raw: bytes, vouched: Vouched | WireError) -> Result:
         ctx.events = []
@@ -308,8 +311,8 @@ class App:
             for invariant in contract.invariants:
                 invariant(view)
 
-    def commit(self) -> Diff:
-        """Puts the block applied last in force and returns what a store writes."""
+    def commit(self) -> None:
+        """Puts the block applied last in force. A store has written it by then."""
         assert self._staged is not None, "nothing applied"
         block, staged = self._staged
         self._staged = None
@@ -317,7 +320,7 @@ class App:
             self._vouched.pop(sha256(raw).digest(), None)
         if len(self._vouched) > 4 * PENDING:
             self._vouched.clear()
-        return self.state.adopt(staged, block.height)
+        self.state.adopt(staged, block.height)
 
     # ------------------------------------------------------------ looking
 

@@ -127,9 +127,8 @@ class Reader(Protocol):
 
 
 class Diff(NamedTuple):
-    """What a block changed, for the store: None deletes."""
+    """What a block changes, for the store: None deletes."""
 
-    height: int
     app_hash: bytes
     changes: dict[bytes, bytes | None]
 
@@ -143,6 +142,9 @@ class Staged(NamedTuple):
     @property
     def root(self) -> bytes:
         return root_of(self.tree)
+
+    def diff(self) -> Diff:
+        return Diff(self.root, {key: None if leaf is None else leaf.data for key, leaf in self.leaves.items()})
 
 
 def root_of(tree: Tree) -> bytes:
@@ -204,7 +206,7 @@ class State:
         changes.sort(key=lambda change: change[0])
         return Staged(grow(self._tree, changes), leaves)
 
-    def adopt(self, staged: Staged, height: int) -> Diff:
+    def adopt(self, staged: Staged, height: int) -> None:
         """Puts a staged block in force."""
         for key, leaf in staged.leaves.items():
             if leaf is None:
@@ -218,8 +220,6 @@ class State:
         self.height = height
         self._trees[height] = staged.tree
         self._trees.pop(height - KEPT_HEIGHTS, None)
-        changes = {key: None if leaf is None else leaf.data for key, leaf in staged.leaves.items()}
-        return Diff(height, staged.root, changes)
 
     def heights(self) -> list[int]:
         """The heights that can still be proven."""

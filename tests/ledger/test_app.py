@@ -95,8 +95,8 @@ def test_apply_changes_nothing_until_commit():
     assert app.check(payment(0, 1, 2, 0)).code == 0
     two = app.apply(Block(1, 1, [payment(0, 1, 2, 0)]))
     assert one.app_hash != two.app_hash
-    diff = app.commit()
-    assert app.app_hash == two.app_hash == diff.app_hash and balance(app, 1) == START + 2
+    app.commit()
+    assert app.app_hash == two.app_hash == two.diff.app_hash and balance(app, 1) == START + 2
     with pytest.raises(AssertionError):
         app.commit()
 

@@ -17,8 +17,10 @@ VALUES = st.one_of(st.integers(0, 2**60), st.binary(max_size=40), st.tuples(st.i
 CHANGES = st.lists(st.dictionaries(KEYS, st.none() | VALUES, max_size=12), max_size=8)
 
 
-def write(state, changes, height=None):
-    return state.adopt(state.stage(changes), state.height + 1 if height is None else height)
+def write(state, changes):
+    staged = state.stage(changes)
+    state.adopt(staged, state.height + 1)
+    return staged.diff()
 
 
 def naive_root(salt, content):
@@ -195,7 +197,9 @@ def test_draft_keeps_and_undoes_whole_transactions():
     draft.undo()
     assert list(draft.scan(b"a/")) == [(b"a/2", 2), (b"a/3", 3)]
     assert list(state.scan(b"a/")) == [(b"a/1", 1), (b"a/2", 2)]
-    diff = state.adopt(draft.stage(), 2)
+    staged = draft.stage()
+    state.adopt(staged, 2)
+    diff = staged.diff()
     assert diff.changes == {b"a/1": None, b"a/3": b"\x03"}
     assert diff.app_hash == state.root
     assert state.get(b"a/1") is None and state.get(b"b") == 3
