@@ -189,7 +189,8 @@ CHECKS: tuple[tuple[tuple[type, ...], Callable[[Reading], None]], ...] = (
     ((m.Board,), faults),
     (PLACES, check_boards.places_named),
     (PLACES, check_boards.parts_fit_places),
+    (PLACES, check_boards.connections),
     ((), check_boards.parts_fit_boards),
-    ((), check_boards.addresses_differ),
+    ((), check_boards.spots_differ),
     ((), check_boards.roles_have_parts),
 )

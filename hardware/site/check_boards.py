@@ -4,111 +4,139 @@ Owns: relations between boards, their sensors and actors, and places. Refuses: e
 Invariants: as in `check`; a part that names a place that is not there is told so once.
 """
 
-import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from . import model as m
 from . import parts
 from .lines import Path
 from .read import Reading
 
-BUS = re.compile(r"(uart|i2c|gpio)(\d)")
 PHASE_V = 230
+FUSE_A = 63
 
 
-def _mounted(reading: Reading) -> Iterator[tuple[Path, m.Board, m.Sensor | m.Actor, parts.Part]]:
-    """Every sensor and actor with its path, its board, and what its part needs."""
+Mounted = m.Sensor | m.Actor
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a part meets at a place: its sort, phases, the most power of what stands there alone, and whether it can
+    feed in."""
+
+    sort: str
+    phases: int
+    power_w: int = 0
+    feeds_in: bool = False
+
+
+def _mounted(reading: Reading) -> Iterator[tuple[Path, m.Board, Mounted]]:
+    """Every sensor and actor with its path and its board."""
     for path, board in reading.of(m.Board):
         for position, sensor in enumerate(board.sensors):
-            yield (*path, "sensor", position), board, sensor, parts.SENSORS[sensor.part]
+            yield (*path, "sensor", position), board, sensor
         for position, actor in enumerate(board.actors):
-            yield (*path, "actor", position), board, actor, parts.ACTORS[actor.part]
+            yield (*path, "actor", position), board, actor
 
 
-def _places(reading: Reading) -> dict[str, tuple[str, int, int]]:
-    """Place -> its sort, its phases, the most power it can have."""
+def _placed(reading: Reading) -> list[tuple[Path, Mounted | m.Polled]]:
+    """Everything that is put at a place, by a board or by the gateway."""
+    return [*((path, row) for path, _, row in _mounted(reading)), *reading.of(m.Polled)]
+
+
+def _places(reading: Reading) -> dict[str, Place]:
     houses = {row.name: row for _, row in reading.of(m.House)}
-    found = {m.GRID: ("grid", 3, 0)} | {name: ("house", row.phases, 0) for name, row in houses.items()}
+    sources = {row.house for _, row in [*reading.of(m.Panels), *reading.of(m.Battery)]}
+    found = {m.GRID: Place("grid", 3, feeds_in=True)}
+    found |= {name: Place("house", row.phases, feeds_in=name in sources) for name, row in houses.items()}
     for _, station in reading.of(m.Station):
-        found[station.name] = ("station", station.phases, max(station.charge_w_max, station.discharge_w_max))
-    powers: list[tuple[str, m.AtHouse, int]]
-    powers = [("panels", row, row.inverter_w or row.peak_w) for _, row in reading.of(m.Panels)]
-    powers += [("battery", row, max(row.charge_w_max, row.discharge_w_max)) for _, row in reading.of(m.Battery)]
-    powers += [("charger", row, row.power_w_max) for _, row in reading.of(m.Charger)]
-    for sort, row, power_w in powers:
+        power_w = max(station.charge_w_max, station.discharge_w_max)
+        found[station.name] = Place("station", station.phases, power_w, True)
+    behind: list[tuple[str, m.AtHouse, int]]
+    behind = [("panels", row, row.inverter_w or row.peak_w) for _, row in reading.of(m.Panels)]
+    behind += [("battery", row, max(row.charge_w_max, row.discharge_w_max)) for _, row in reading.of(m.Battery)]
+    behind += [("charger", row, row.power_w_max) for _, row in reading.of(m.Charger)]
+    for sort, row, power_w in behind:
         if row.house in houses:
-            found[row.name] = (sort, houses[row.house].phases, power_w)
+            found[row.name] = Place(sort, houses[row.house].phases, power_w, sort != "charger")
     return found
 
 
 def places_named(reading: Reading) -> None:
     places = _places(reading)
-    used = [(path, part) for path, _, part, _ in _mounted(reading)]
-    for path, part in [*used, *reading.of(m.Polled)]:
-        if part.at not in places:
-            cause = f"there is no place '{part.at}'"
-            reading.problem((*path, "at"), cause, f"write one of: {', '.join(places)}")
+    for path, row in _placed(reading):
+        if row.at not in places:
+            reading.problem((*path, "at"), f"there is no place '{row.at}'", f"write one of: {', '.join(places)}")
 
 
 def parts_fit_places(reading: Reading) -> None:
-    """Phases, rated current, and the sorts of places a part makes sense at."""
+    """Sorts of places, directions, phases and rated current."""
     places = _places(reading)
-    polled = [(path, row, {**parts.SENSORS, **parts.ACTORS}[row.part]) for path, row in reading.of(m.Polled)]
-    for path, row, part in [*((path, row, part) for path, _, row, part in _mounted(reading)), *polled]:
-        if row.at not in places:
+    for path, row in _placed(reading):
+        place, part = places.get(row.at), parts.PARTS[row.part]
+        if place is None:
             continue
-        sort, phases, power_w = places[row.at]
-        if part.places and sort not in part.places:
-            remedy = f"this part belongs at: {', '.join(part.places)}"
-            reading.problem((*path, "at"), f"a {row.part} cannot work at a {sort}", remedy)
-        elif part.phases < phases:
-            cause = f"a {row.part} has {part.phases} phase, and '{row.at}' has {phases}"
+        if part.places and place.sort not in part.places:
+            remedy = f"it belongs at: {', '.join(part.places)}"
+            reading.problem((*path, "at"), f"{row.part} cannot work at '{row.at}', a {place.sort}", remedy)
+        elif place.feeds_in and not part.two_way:
+            cause = f"{row.part} counts one direction, and '{row.at}' can feed in"
+            reading.problem((*path, "part"), cause, "choose a part with an export register: sdm120, sdm630, ade7953")
+        elif parts.phases(row.part) < place.phases:
+            cause = f"{row.part} has {parts.phases(row.part)} phase, and '{row.at}' has {place.phases}"
             reading.problem((*path, "part"), cause, "choose a three-phase part, or make the place single-phase")
-        elif power_w > part.current_a_max * PHASE_V * phases:
-            cause = f"a {row.part} takes {part.current_a_max} A, and '{row.at}' can have more"
+        elif place.power_w > part.current_a_max * PHASE_V * place.phases:
+            cause = f"{row.part} takes {part.current_a_max} A, and '{row.at}' can have {place.power_w} W"
             reading.problem((*path, "part"), cause, "choose a stronger part, or more phases, or less power")
+
+
+def connections(reading: Reading) -> None:
+    """Nothing behind a house's connection is stronger than its fuses."""
+    for rows, key in ((m.Panels, "peak_w"), (m.Battery, "charge_w_max"), (m.Charger, "power_w_max")):
+        for path, row in reading.of(rows):
+            place = _places(reading).get(row.name)
+            if place is not None and place.power_w > FUSE_A * PHASE_V * place.phases:
+                cause = f"'{row.name}' can have {place.power_w} W behind {place.phases} × {FUSE_A} A"
+                reading.problem((*path, key), cause, "give the house three phases, or this less power")
 
 
 def parts_fit_boards(reading: Reading) -> None:
     """A part's sort of bus is one that the board has, and its address one that the part can have."""
-    for path, board, row, part in _mounted(reading):
-        found, kind = BUS.fullmatch(row.bus), parts.BOARDS[board.kind]
-        buses = [f"{part.bus}{number}" for number in range(getattr(kind, part.bus))]
-        if not found or found[1] != part.bus:
-            cause = f"a {row.part} needs a bus of the sort {part.bus}, and '{row.bus}' is none"
+    for path, board, row in _mounted(reading):
+        sort, possible = parts.bus_sort(row.part), parts.addresses(row.part)
+        buses = [f"{sort}{number}" for number in range(getattr(parts.BOARDS[board.kind], sort))]
+        if row.bus not in buses:
+            cause = f"{row.part} needs {sort}, and a {board.kind} has no {sort} named '{row.bus}'"
             reading.problem((*path, "bus"), cause, f"write one of: {', '.join(buses)}")
-        elif row.bus not in buses:
-            remedy = f"write one of: {', '.join(buses)}, or choose a bigger board"
-            reading.problem((*path, "bus"), f"a {board.kind} has no {row.bus}", remedy)
-        if part.bus == "gpio" and row.address is not None:
-            reading.problem((*path, "address"), f"a {row.part} has no address", "remove the line")
-        elif part.bus != "gpio" and (row.address is None or not part.address_min <= row.address <= part.address_max):
-            cause = f"a {row.part} cannot have " + ("no address" if row.address is None else f"address {row.address}")
-            remedy = f"write address = a number from {part.address_min} to {part.address_max}"
-            reading.problem((*path, "address"), cause, remedy)
+        if not possible and row.address is not None:
+            reading.problem((*path, "address"), f"{row.part} has no address", "remove the line")
+        elif possible and row.address is None:
+            remedy = f"add a line: address = a number from {possible[0]} to {possible[-1]}"
+            reading.problem(path, f"{row.part} '{row.name}' has no address", remedy)
+        elif possible and row.address not in possible:
+            remedy = f"write a number from {possible[0]} to {possible[-1]}"
+            reading.problem((*path, "address"), f"{row.part} cannot have address {row.address}", remedy)
 
 
-def addresses_differ(reading: Reading) -> None:
-    """On one bus of one board no address twice (a pin takes one part); on the gateway's bus likewise; no name twice."""
-    taken: dict[tuple[str, str, int | None], str] = {}
+def spots_differ(reading: Reading) -> None:
+    """No address twice on a bus, no pin twice, no name twice on a board; no address twice on the gateway's bus."""
+    spots: dict[tuple[str, str, int | None], str] = {}
     named: set[tuple[str, str]] = set()
-    for path, board, row, _ in _mounted(reading):
-        spot = (board.name, row.bus, row.address)
-        if spot in taken:
-            where = row.bus if row.address is None else f"address {row.address} of {row.bus}"
-            reading.problem(path, f"'{row.name}' and '{taken[spot]}' are both at {where}", "move one of them")
-        taken.setdefault(spot, row.name)
+    for path, board, row in _mounted(reading):
+        other = spots.setdefault((board.name, row.bus, row.address), row.name)
         if (board.name, row.name) in named:
             cause = f"'{board.name}' has two parts named '{row.name}'"
             reading.problem((*path, "name"), cause, "give each part of a board a name of its own")
+        elif other != row.name:
+            where = row.bus if row.address is None else f"address {row.address} of {row.bus}"
+            reading.problem(path, f"'{row.name}' and '{other}' are both at {where}", "move one of them")
         named.add((board.name, row.name))
-    polled: dict[tuple[str, int], str] = {}
+    lines: dict[tuple[str, int], str] = {}
     for path, device in reading.of(m.Polled):
-        line = (device.transport, device.address)
-        if line in polled:
-            cause = f"'{device.name}' and '{polled[line]}' have the same address"
+        other = lines.setdefault((device.transport, device.address), device.name)
+        if other != device.name:
+            cause = f"'{device.name}' and '{other}' have the same address"
             reading.problem((*path, "address"), cause, "give each an address of its own")
-        polled.setdefault(line, device.name)
 
 
 def roles_have_parts(reading: Reading) -> None:

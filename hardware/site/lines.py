@@ -17,15 +17,14 @@ KEY = re.compile(r'"((?:\\.|[^"\\])*)"|\'([^\']*)\'|([A-Za-z0-9_-]+)')
 
 
 def index(text: str) -> dict[Path, int]:
-    """Line numbers, counted from 1, of every table and key written out on a line of its own."""
+    """Line numbers, counted from 1, of every table, every key and every inline table in an array of them."""
     lines: dict[Path, int] = {}
     counts: dict[Path, int] = {}
     here: Path = ()
-    for line, statement in _statements(text):
+    for line, statement, rows in _statements(text):
         if statement[0] == "[":
             array = statement.startswith("[[")
-            path = _table(statement.strip("[] \t"), counts, new=array)
-            here = path
+            path = here = _table(statement.strip("[] \t"), counts, new=array)
             lines.setdefault(path, line)
             if array:
                 lines.setdefault(path[:-1], line)
@@ -34,6 +33,7 @@ def index(text: str) -> dict[Path, int]:
             for key in _keys(statement):
                 path = (*path, key)
                 lines.setdefault(path, line)
+            lines.update({(*path, position): row for position, row in enumerate(rows)})
     return lines
 
 
@@ -44,24 +44,23 @@ def at(lines: dict[Path, int], path: Path) -> int:
     return lines.get(path, 1)
 
 
-def _statements(text: str) -> Iterator[tuple[int, str]]:
-    """Each header or `key` (without its value) with the line it begins on; values may span lines."""
+def _statements(text: str) -> Iterator[tuple[int, str, list[int]]]:
+    """Each header or `key` with the line it begins on, and the lines of the inline tables in its value's array."""
     line, start, depth, left, in_value = 1, 1, 0, "", False
+    rows: list[int] = []
     for token in TOKEN.findall(text + "\n"):
         if token == "\n" and depth == 0:
             if left.strip():
-                yield start, left.strip()
-            left, in_value = "", False
+                yield start, left.strip(), rows
+            left, in_value, rows = "", False, []
         elif token == "=" and depth == 0:
             in_value = True
+        elif in_value and token == "{" and depth == 1:
+            rows.append(line)
         elif not in_value and not token.startswith("#"):
-            if not left.strip():
-                start = line
+            start = start if left.strip() else line
             left += token
-        if token in "[{":
-            depth += 1
-        elif token in "]}":
-            depth -= 1
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(token, 0)
         line += token.count("\n")
 
 

@@ -6,6 +6,8 @@ Invariants: cables and transformers bear the names of pandapower's standard libr
 
 from dataclasses import dataclass
 
+from hardware import catalog
+
 CABLES = (
     "NAYY 4x50 SE",
     "NAYY 4x120 SE",
@@ -47,36 +49,56 @@ BOARDS = {
 }
 
 
+# What a catalog's bus is called at a board.
+SORTS = {"modbus": "uart", "sunspec": "uart", "i2c": "i2c", "pulse": "gpio", "contact": "gpio"}
+
+
 @dataclass(frozen=True)
 class Part:
-    """A sensor or actor: the sort of bus it needs, its address range there, the phases and current it can take, and
-    the sorts of places where it makes sense (none named: everywhere)."""
+    """What building with a part needs to know beyond its register map: the current it can take, the sorts of places
+    where it makes sense (none named: everywhere), whether it tells feeding in from drawing."""
 
-    bus: str
-    address_min: int
-    address_max: int
-    phases: int
     current_a_max: int
     places: tuple[str, ...] = ()
+    two_way: bool = True
+    direct_current: bool = False
 
 
 STORES = ("station", "battery")
 SENSORS = {
-    "pzem004t-v3": Part("uart", 1, 247, 1, 100),
-    "pzem004t-v4": Part("uart", 1, 247, 1, 100),
-    "sdm120": Part("uart", 1, 247, 1, 45),
-    "sdm630": Part("uart", 1, 247, 3, 100),
-    "ade7953": Part("i2c", 0x38, 0x38, 1, 100),
-    "ina226": Part("i2c", 0x40, 0x4F, 3, 200, STORES),
-    "s0-pulse": Part("gpio", 0, 0, 3, 100),
+    "pzem004t-v3": Part(100, two_way=False),
+    "pzem004t-v4": Part(100, two_way=False),
+    "sdm120": Part(45),
+    "sdm630": Part(100),
+    "ade7953": Part(100),
+    "ina226": Part(400, STORES, direct_current=True),
+    "s0-pulse": Part(100, two_way=False),
 }
 ACTORS = {
-    "relay": Part("gpio", 0, 0, 3, 100),
-    "relay-latching": Part("gpio", 0, 0, 3, 100),
-    "sunspec-inverter": Part("uart", 1, 247, 3, 100, ("panels", *STORES)),
-    "sunspec-battery": Part("uart", 1, 247, 3, 200, STORES),
+    "relay": Part(100),
+    "relay-latching": Part(100),
+    "sunspec-inverter": Part(100, ("panels", *STORES)),
+    "sunspec-battery": Part(200, STORES),
 }
 POLLED = ("sdm120", "sdm630", "sunspec-inverter", "sunspec-battery")
+PARTS = SENSORS | ACTORS
+
+
+def bus_sort(part: str) -> str:
+    """`uart`, `i2c` or `gpio`: the sort of bus of a board that the part hangs on."""
+    return SORTS[catalog.load(part).bus]
+
+
+def addresses(part: str) -> range:
+    """The addresses a part can have on its bus; a pin needs none."""
+    first, last = catalog.load(part).addresses
+    return range(0) if bus_sort(part) == "gpio" else range(first, last + 1)
+
+
+def phases(part: str) -> int:
+    """How many phases it can be connected to; to direct current they do not matter."""
+    return 3 if PARTS[part].direct_current else catalog.load(part).phases
+
 
 # fault kind -> what it strikes
 FAULTS = {

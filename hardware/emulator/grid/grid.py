@@ -205,10 +205,10 @@ def balance_error(before: Totals, after: Totals, metered_wh: dict[str, float], s
     grid's energy. `metered_wh`: by place, how far its registers moved, import minus export; a house or station without
     a meter counts as the grid has it. Metered energy and losses are what the transformer took, if meters are right."""
     moved = {name: after.places_wh[name] - before.places_wh[name] for name in after.places_wh}
-    metered = sum(metered_wh.get(name, wh) for name, wh in moved.items())
-    off_wh = metered + after.loss_wh - before.loss_wh - (after.supply_wh - before.supply_wh)
+    drawn_wh = sum(metered_wh.get(name, wh) for name, wh in moved.items())
+    off_wh = drawn_wh + after.loss_wh - before.loss_wh - (after.supply_wh - before.supply_wh)
     energy_wh = sum(map(abs, moved.values()))
-    beyond_wh = max(0.0, abs(off_wh) - step_wh * len(metered_wh))
+    beyond_wh = max(0.0, abs(off_wh) - step_wh * len(metered_wh.keys() & moved.keys()))
     return beyond_wh / energy_wh if energy_wh else beyond_wh
 
 
