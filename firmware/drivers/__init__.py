@@ -9,11 +9,13 @@ Sensor port (duck-typed, `now_ms` is a ticks_ms value, it may wrap at 2^30):
     start(now_ms)  -> None           opens one reading; an unfinished one is dropped
     poll(now_ms)   -> Sample | None  None while the answer is under way and when no reading is open;
                                      raises Fault when it failed. After a sample or a fault the reading is closed.
-Call poll once a round of the loop, every 5 to 20 ms while a reading is open. Several drivers may share a bus (one
+    wait_ms                          no answer can be there sooner than this after start: the loop may sleep so long
+Then poll once a round of the loop, every 5 to 20 ms while a reading is open. Several drivers may share a bus (one
 `modbus.Line` or I2C); start them all, they take turns.
 
 Actor port:
-    set(limit_w)   -> None           the wanted power, + charge, - discharge, 0 off. Never waits: poll carries it out
+    set(limit_w)   -> None           the wanted power, + charge, - discharge, 0 off, None as it likes. Never waits:
+                                     a relay moves at once or in poll, an inverter is told in its next reading
     poll(now_ms)                     as above; relays return None
     read_back()    -> int | None     the limit_w that the part itself last said to be in force, None while not known
 Relays: also open(), close(), closed (True, False, or None while it moves or where nothing is wired to tell).
@@ -53,6 +55,7 @@ EXCEPTION = "exception"  # the part refuses; detail is its code
 BUS = "bus"  # I2C: no acknowledge or a stuck line
 RANGE = "range"  # whole and checked, but no number, or one that the part cannot measure
 MODEL = "model"  # not the kind of part that was configured
+STALLED = "stalled"  # it answers, but its own heartbeat or conversion stands still
 RESTING = "resting"  # failed so often that it is asked seldom, so that others on its bus keep their pace
 
 
@@ -70,6 +73,7 @@ def since(now_ms, then_ms):
     return (now_ms - then_ms) & 0x3FFFFFFF
 
 
-def watts(power_mw):
-    """Milliwatts to watts, half away from zero (// alone would lean towards export)."""
-    return (power_mw + 500) // 1000 if power_mw >= 0 else -((500 - power_mw) // 1000)
+def rounded(number, divisor):
+    """number / divisor, half away from zero (// alone would lean towards export)."""
+    half = divisor // 2
+    return (number + half) // divisor if number >= 0 else -((half - number) // divisor)

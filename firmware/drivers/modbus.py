@@ -245,3 +245,41 @@ class Slave:
         if answer[1] != head[1]:
             return Fault(FUNCTION, answer[1])
         return Fault(SHORT, len(answer))
+
+
+class Talk:
+    """A reading of several questions, written as a generator: it yields questions, is sent the words of each answer,
+    may catch a Fault and ask something else, and returns the sample. A driver is a Talk with a `_reading` method."""
+
+    def __init__(self, line, address, timeout_ms):
+        self._slave = Slave(line, address, timeout_ms)
+        self._steps = None
+
+    def start(self, now_ms):
+        self._steps = self._reading(now_ms)
+        self._slave.start(next(self._steps), now_ms)
+
+    def poll(self, now_ms):
+        steps = self._steps
+        if steps is None:
+            return None
+        try:
+            words = self._slave.poll(now_ms)
+            if words is None:
+                return None
+            following = steps.send(words)
+        except StopIteration as end:
+            self._steps = None
+            return end.value
+        except Fault as fault:
+            following = self._after(fault)
+        self._slave.start(following, now_ms)
+        return None
+
+    def _after(self, fault):
+        """What the reading asks instead; a fault that it does not catch comes out again and ends it."""
+        steps = self._steps
+        self._steps = None
+        following = steps.throw(fault)
+        self._steps = steps
+        return following
