@@ -27,6 +27,7 @@ class Command(NamedTuple):
 
 COMMANDS: Final = (
     Command("gateway", "site operator", "hear devices, seal what they signed, pass commands down", "gateway.cli"),
+    Command("doctor", "site operator", "say what is there and what is missing", "pilot.doctor"),
     Command("test", "engineer", "run the whole test suite: style, types, directions, tests", "pilot.suite", "dev"),
     Command("bench", "engineer", "measure one part against its limits", "pilot.bench", "dev"),
 )
