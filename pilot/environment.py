@@ -6,7 +6,9 @@ Invariants: a stamp is the lock's own text and stands only while exactly that is
 before anything changes, so a set-up that fails for lack of it leaves what worked; a killed one is mended by the next.
 """
 
+import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -84,7 +86,7 @@ class Environment:
         count = sum("==" in line for line in lock.read_text().splitlines())
         start = time.monotonic()
         say(f"setting up {count} packages ({lock.parent.name}/{lock.name}); the first time takes a minute or two")
-        bundle = places.bundle()
+        bundle = _bundle()
         source = bundle / "wheels" if bundle else self._wheels
         if bundle is None:
             self._pip("download", "--dest", str(source), *_locked(lock))
@@ -115,6 +117,18 @@ class Environment:
             told = [line for line in lines if line.startswith("ERROR")] or lines[-5:]
             hint = "is there a network? without one, set up from a folder made by `tallygrid bundle`"
             raise Unavailable("\n  ".join([f"pip {words[0]} failed; {hint}:", *told]))
+
+
+def _bundle() -> Path | None:
+    """The bundle to install from, if there is one and it was made for this Python on this machine."""
+    bundle = places.bundle()
+    if bundle:
+        made = json.loads((bundle / "bundle.json").read_text())
+        here = {"python": f"{sys.version_info[0]}.{sys.version_info[1]}", "machine": platform.machine()}
+        if any(made[each] != here[each] for each in here):
+            made_for = f"Python {made['python']} on {made['machine']}"
+            raise Unavailable(f"{bundle} was made for {made_for}; this is Python {here['python']} on {here['machine']}")
+    return bundle
 
 
 def _follow(stream: IO[str]) -> list[str]:

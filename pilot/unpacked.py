@@ -6,20 +6,25 @@ Invariant: a root that has its final name is complete, and every wrapper names a
 """
 
 import hashlib
+import json
 import os
 import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
-from pilot import apt
+from pilot import apt, places
 from pilot.console import say
+from pilot.errors import Unavailable
 from pilot.onlyone import only_one
 
 # Debian 13 and Raspberry Pi OS of that age: the first release that has MicroPython 1.25; it also serves older hosts,
 # because an unpacked program brings its own libraries.
 SUITE: Final = "trixie"
+
+# Debian's package that holds pip as a wheel.
+PIP_PACKAGE: Final = "python3-pip-whl"
 
 _LOADED: Final = """\
 #!/bin/sh
@@ -38,6 +43,39 @@ VALGRIND_LIB="$root/usr/libexec/valgrind" exec "$root/usr/bin/valgrind" --trace-
 """
 
 
+class Archive(Protocol):
+    """Where package files come from: Debian through apt, or a bundle."""
+
+    def resolve(self, packages: list[str]) -> list[apt.Deb]: ...
+
+    def fetch(self, debs: list[apt.Deb], store: Path) -> None: ...
+
+
+class Carried:
+    """The package files of a bundle; it was made with all that each architecture needs."""
+
+    def __init__(self, bundle: Path, arch: str) -> None:
+        self.bundle, self.arch = bundle, arch
+
+    def resolve(self, packages: list[str]) -> list[apt.Deb]:
+        there = json.loads((self.bundle / "bundle.json").read_text())["debs"]
+        if self.arch not in there:
+            raise Unavailable(f"{self.bundle} was made for another machine: it has no {self.arch}")
+        return [apt.Deb(**each) for each in there[self.arch]]
+
+    def fetch(self, debs: list[apt.Deb], store: Path) -> None:
+        store.mkdir(parents=True, exist_ok=True)
+        for deb in debs:
+            shutil.copyfile(self.bundle / "debs" / deb.file, store / deb.file)
+            if not apt.is_whole(store / deb.file, deb):
+                raise Unavailable(f"{deb.file} in {self.bundle} is damaged")
+
+
+def source(runtime: Path, arch: str) -> Archive:
+    bundle = places.bundle()
+    return Carried(bundle, arch) if bundle else apt.Apt(runtime / "apt", arch, SUITE)
+
+
 def wrapper(runtime: Path, name: str) -> Path:
     return runtime / "bin" / name
 
@@ -48,8 +86,8 @@ def add(runtime: Path, arch: str, packages: Mapping[str, str]) -> None:
         wanted = {**_present(runtime, arch), **packages}
         if all(_present(runtime, arch).get(name) for name in packages):
             return  # the process that we waited for has done it
-        say(f"looking up {', '.join(sorted(set(wanted.values())))} for {arch} in Debian {SUITE}")
-        archive = apt.Apt(runtime / "apt", arch, SUITE)
+        say(f"looking for {', '.join(sorted(set(wanted.values())))} for {arch}")
+        archive = source(runtime, arch)
         debs = archive.resolve(sorted(set(wanted.values())))
         archive.fetch(debs, runtime / "debs")
         root = build(runtime, arch, [runtime / "debs" / deb.file for deb in debs])
@@ -65,8 +103,8 @@ def pip_wheel(runtime: Path) -> Path:
         return there[-1]
     arch = apt.native_arch()
     with only_one(runtime / "lock", "fetching programs"):
-        archive = apt.Apt(runtime / "apt", arch, SUITE)
-        debs = archive.resolve(["python3-pip-whl"])
+        archive = source(runtime, arch)
+        debs = archive.resolve([PIP_PACKAGE])
         archive.fetch(debs, runtime / "debs")
         root = build(runtime, "pip", [runtime / "debs" / deb.file for deb in debs])
     return next(root.glob("usr/share/python-wheels/pip-*.whl"))
@@ -96,8 +134,8 @@ def _script(root: Path, package: str) -> str:
         return _VALGRIND.format(package=package, root=root.name)
     loader = next(root.glob("usr/lib/*/ld-linux*.so.*")).relative_to(root)
     program = next(path for path in (root / "usr/bin" / package, root / "usr/sbin" / package) if path.exists())
-    places = {"loader": loader, "libraries": loader.parent, "program": program.relative_to(root)}
-    return _LOADED.format(package=package, root=root.name, **places)
+    inside = {"loader": loader, "libraries": loader.parent, "program": program.relative_to(root)}
+    return _LOADED.format(package=package, root=root.name, **inside)
 
 
 def _write(path: Path, text: str) -> None:
