@@ -226,7 +226,7 @@ def _rows(data: bytes, pos: int) -> "tuple[list[Any], list[bytes], int]":
         if not 0x87 <= first <= 0x88:
             raise WireError("bad-field", "a row is an array of 7 or 8", pos)
         row, end = cbor.array(data, pos + 1, first & 0x1F, 2)
-        if first == 0x88 or not _plain(*row):
+        if first == 0x88 or not _plain(row):
             _check_row(row, pos)
         rows.append(row)
         row_bytes.append(data[pos:end])
@@ -234,18 +234,18 @@ def _rows(data: bytes, pos: int) -> "tuple[list[Any], list[bytes], int]":
     return rows, row_bytes, pos
 
 
-def _plain(dt: "Any", import_wh: "Any", export_wh: "Any", power_w: "Any", mv: "Any", ma: "Any", flags: "Any") -> bool:
-    """Whether this is a row of one phase and no event, as most are: the quick way through the check below."""
+def _plain(row: "Any") -> bool:
+    """Whether this is a row of one phase and no event, as most are: a quick way past the check below.
+
+    A shift leaves 0 of an integer that is in range, -1 or more of one that is not.
+    """
+    dt, import_wh, export_wh, power_w, voltage_mv, current_ma, flags = row
     try:
-        return (
-            0 <= dt <= 0xFFFFFFFF
-            and 0 <= import_wh <= 0x1FFFFFFFFFFFFF
-            and 0 <= export_wh <= 0x1FFFFFFFFFFFFF
-            and -0x80000000 <= power_w <= 0x7FFFFFFF
-            and 0 <= mv <= 0xFFFFFFFF
-            and 0 <= ma <= 0xFFFFFFFF
-            and 0 <= flags <= FLAGS
-            and not flags & EVENT
+        return not (
+            (dt | voltage_mv | current_ma) >> 32
+            or (import_wh | export_wh) >> 53
+            or (power_w + 0x80000000) >> 32
+            or (flags & EVENT or flags >> 5)
         )
     except TypeError:  # an array, or a byte string where a number belongs
         return False
