@@ -5,7 +5,7 @@ Refuses: sockets, processes and pacing (`bus.py` keeps the line's pace); registe
 Invariants: time is `now_us`, integer microseconds of site time since 1970, and never runs backwards for one part.
 Powers and currents are signed as everywhere: import (consumption, charging) is positive.
 
-A part is passive: it is told what it heard and when, and says what it will answer and when. It keeps no timer of its own.
+A part is passive: it is told what it heard and when, and says what it will answer and when. It keeps no timer.
 Whatever it raises is a bug of ours; what the real part would not answer it answers with an empty list or None.
 """
 

@@ -1,0 +1,71 @@
+"""What ROM and MicroPython do before main.py: find out what board this is, mount the flash, run boot.py and main.py."""
+
+import sys
+
+import _emulator as _e
+
+
+def _prepare():
+    from struct import unpack_from
+
+    import uos
+    import vfs
+
+    try:
+        import ffi
+
+        ffi.open(None).func("i", "prctl", "iiiii")(1, 9, 0, 0, 0)  # die with the emulator, however it dies
+    except (ImportError, OSError):
+        pass
+    hello = _e.boot()
+    cause, blocks, rtc, skew = unpack_from("<BIqq", hello)
+    import time
+
+    import esp32
+    import machine
+
+    machine._cause = cause
+    machine._id = bytes(hello[21:27])
+    esp32.Partition._blocks = blocks
+    time._skew = skew
+    time._set(rtc)
+    if len(hello) > 27:
+        import os
+
+        os._seed(hello[27:])
+    if not _e.free:
+        sys.path.append(".frozen")
+    for name in ("network", "ntptime", "socket"):
+        sys.modules[name] = _e.Later(name)
+    flash = vfs.VfsLfs2(esp32.Partition())
+    vfs.umount("/")
+    vfs.mount(flash, "/")
+    uos.chdir("/")
+    sys.path[:] = ["", ".frozen", "/lib"]
+    _e.tell(66)  # B
+
+
+def _run(name):
+    try:
+        open(name).close()
+    except OSError:
+        return
+    try:
+        execfile(name)  # noqa: F821 - MicroPython has it
+    except SystemExit:
+        import machine
+
+        machine.soft_reset()
+    except BaseException as e:
+        sys.print_exception(e)
+
+
+_prepare()
+del _prepare
+import gc
+
+gc.collect()
+_run("boot.py")
+_run("main.py")
+while True:  # the REPL, to which nobody types
+    _e.wait(_e.only, -1, (), 0, 0)

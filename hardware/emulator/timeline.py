@@ -1,0 +1,301 @@
+"""The site's time as the emulator drives it: by itself (real time) or in lock-step with the boards.
+
+Owns: the queue of what happens when, and when the clock moves on. Refuses: what happens (boards, buses, plant, faults).
+Invariants: site time never runs backwards; things due at one instant happen in the order in which they were asked for;
+in lock-step the clock moves only when every board waits and nothing holds it.
+
+Times are integer microseconds of site time since 1970.
+"""
+
+import asyncio
+import heapq
+import select
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Protocol
+
+PATIENCE_S = 2.0  # of wall time; what takes longer does not hold the clock
+_SLICE_S = 0.004  # of wall time, then the other tasks of this process have their turn
+
+Event = list[object]
+"""[due_us, order, callback or None]; `cancel` clears the callback."""
+
+
+def cancel(event: Event | None) -> None:
+    if event is not None:
+        event[2] = None
+
+
+class Agenda:
+    """Callbacks in order of time, then of asking."""
+
+    def __init__(self) -> None:
+        self._heap: list[Event] = []
+        self._order = 0
+
+    def add(self, due_us: int, callback: Callable[[], None]) -> Event:
+        self._order += 1
+        event: Event = [due_us, self._order, callback]
+        heapq.heappush(self._heap, event)
+        return event
+
+    def next_us(self) -> int | None:
+        while self._heap and self._heap[0][2] is None:
+            heapq.heappop(self._heap)
+        return self._heap[0][0] if self._heap else None  # type: ignore[return-value]
+
+    def pop(self) -> Callable[[], None]:
+        """The first callback; only after next_us() said that there is one."""
+        return heapq.heappop(self._heap)[2]  # type: ignore[return-value]
+
+
+class Walker(Protocol):
+    """A board as lock-step sees it."""
+
+    awake_since: float  # wall time, 0.0 while it waits
+    next_us: int  # when it goes on unless something comes; FOREVER while it has nothing to wait for
+
+    def fileno(self) -> int: ...
+
+    def hear(self) -> None: ...
+
+    def advance(self, horizon_us: int) -> None:
+        """Do what is due up to the horizon and go on if the wait ends by then."""
+
+
+FOREVER = 1 << 62
+
+
+class Timeline:
+    """Real time at speed 1: site time is the wall clock plus an offset."""
+
+    lock_step = False
+
+    def __init__(self, start_us: int | None = None) -> None:
+        wall = time.time_ns() // 1000
+        self._offset_us = (wall if start_us is None else start_us) - time.monotonic_ns() // 1000
+        self._agenda = Agenda()
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_us = FOREVER
+        self.on_step: Callable[[int], None] | None = None
+
+    def now_us(self) -> int:
+        return time.monotonic_ns() // 1000 + self._offset_us
+
+    def live_us(self) -> int:
+        """What the time is for something that comes from outside."""
+        return self.now_us()
+
+    def at(self, due_us: int, callback: Callable[[], None]) -> Event:
+        event = self._agenda.add(due_us, callback)
+        if due_us < self._timer_us:
+            self._arm(due_us)
+        return event
+
+    def _arm(self, due_us: int) -> None:
+        if self._timer:
+            self._timer.cancel()
+        self._timer_us = due_us
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(max(0, due_us - self.now_us()) / 1e6, self._run)
+
+    def _run(self) -> None:
+        self._timer, self._timer_us = None, FOREVER
+        while (due_us := self._agenda.next_us()) is not None:
+            if due_us > self.now_us():
+                if due_us < self._timer_us:
+                    self._arm(due_us)
+                return
+            self._agenda.pop()()
+
+    def add(self, board: Walker) -> None:
+        asyncio.get_running_loop().add_reader(board.fileno(), board.hear)
+
+    def remove(self, board: Walker) -> None:
+        asyncio.get_running_loop().remove_reader(board.fileno())
+
+    def kick(self) -> None:
+        """Something changed that might let the clock go on."""
+
+    def hold(self, reason: str) -> None:
+        """Keep the clock where it is, as long as it is held as often as it was released."""
+
+    def release(self, reason: str) -> None: ...
+
+    def close(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+
+
+class LockStep(Timeline):
+    """Site time moves when every board waits: as fast as possible, or at most `speed` times real time.
+
+    Boards that are due within `lookahead_us` of the earliest go on together, each at its own time: they cannot hear
+    of each other faster than that. 0 makes every instant strictly ordered."""
+
+    lock_step = True
+
+    def __init__(self, start_us: int | None = None, speed: float | None = None, lookahead_us: int = 20_000) -> None:
+        super().__init__(start_us)
+        self._now_us = super().now_us()
+        self._lookahead_us = lookahead_us
+        self._epoll = select.epoll()
+        self.network = select.epoll()  # sockets whose bytes must be taken before time moves (link.py)
+        self._boards: dict[int, Walker] = {}
+        self._holds: Counter[str] = Counter()
+        self._held_since = 0.0
+        self.overdue: Counter[str] = Counter()  # what took longer than PATIENCE_S, by reason
+        self._again: asyncio.Handle | None = None
+        self._pumping = False
+        self.set_speed(speed)
+        asyncio.get_running_loop().add_reader(self._epoll.fileno(), self.pump)
+
+    def set_speed(self, speed: float | None) -> None:
+        """Site seconds per wall second, None: as many as possible."""
+        self.speed = speed
+        self._pace_wall, self._pace_us = time.monotonic(), self._now_us
+        self.kick()
+
+    def now_us(self) -> int:
+        return self._now_us
+
+    def _paced_us(self) -> int:
+        """Where the pace allows the clock to be now."""
+        if self.speed is None:
+            return FOREVER
+        return self._pace_us + int((time.monotonic() - self._pace_wall) * self.speed * 1e6)
+
+    def live_us(self) -> int:
+        """What the time is for something that comes from outside: between two events, if the clock is paced."""
+        if self.speed is None:
+            return self._now_us
+        return max(self._now_us, min(self._paced_us(), self._due()[0]))
+
+    def at(self, due_us: int, callback: Callable[[], None]) -> Event:
+        event = self._agenda.add(due_us, callback)
+        self.kick()
+        return event
+
+    def add(self, board: Walker) -> None:
+        self._boards[board.fileno()] = board
+        self._epoll.register(board.fileno(), select.EPOLLIN)
+
+    def remove(self, board: Walker) -> None:
+        self._boards.pop(board.fileno())
+        self._epoll.unregister(board.fileno())
+        self.kick()
+
+    def hold(self, reason: str) -> None:
+        if not self._holds:
+            self._held_since = time.monotonic()
+        self._holds[reason] += 1
+
+    def release(self, reason: str) -> None:
+        if self._holds[reason] > 1:
+            self._holds[reason] -= 1
+        else:
+            del self._holds[reason]
+        self._held_since = time.monotonic()
+        if not self._holds:
+            self.kick()
+
+    def kick(self) -> None:
+        if not self._pumping and self._again is None:
+            self._again = asyncio.get_running_loop().call_soon(self.pump)
+
+    def _later(self, wait_s: float) -> None:
+        if self._again:
+            self._again.cancel()
+        self._again = asyncio.get_running_loop().call_later(wait_s, self.pump)
+
+    def pump(self) -> None:
+        """Move the clock as far as it goes in one slice of wall time."""
+        if self._again:
+            self._again.cancel()
+            self._again = None
+        self._pumping = True
+        try:
+            wait_s = self._pump(time.monotonic() + _SLICE_S)
+        finally:
+            self._pumping = False
+        if wait_s is not None:
+            self._later(wait_s)
+
+    def _pump(self, end: float) -> float | None:
+        """None: something outside will kick; otherwise the wall seconds after which to try again."""
+        while True:
+            awake = self._awake()
+            for fd, _ in self._epoll.poll(_SLICE_S if awake else 0):
+                board = self._boards.get(fd)
+                if board:
+                    board.hear()
+            now = time.monotonic()
+            if not self._awake():
+                if self.network.poll(0):
+                    return 0
+                if self._held(now):
+                    return PATIENCE_S
+                wait_s = self._step()
+                if wait_s != 0:
+                    return wait_s
+            if now > end:
+                return 0
+
+    def _awake(self) -> bool:
+        """Is a board computing? One that does so for very long no longer counts."""
+        awake = False
+        now = 0.0
+        for board in self._boards.values():
+            if board.awake_since:
+                now = now or time.monotonic()
+                if now - board.awake_since < PATIENCE_S:
+                    awake = True
+        return awake
+
+    def _held(self, now: float) -> bool:
+        if not self._holds:
+            return False
+        if now - self._held_since < PATIENCE_S:
+            return True
+        self.overdue.update(self._holds)
+        self._holds.clear()
+        return False
+
+    def _due(self) -> tuple[int, int]:
+        """The next instant of the agenda or a board, and that of the agenda alone."""
+        event_us = self._agenda.next_us()
+        if event_us is None:
+            event_us = FOREVER
+        board_us = min((b.next_us for b in self._boards.values() if not b.awake_since), default=FOREVER)
+        return min(event_us, board_us), event_us
+
+    def _step(self) -> float | None:
+        """Move to the next instant: 0 after it, None when there is none, else how long the pace wants to wait."""
+        due_us, event_us = self._due()
+        if due_us >= FOREVER:
+            return None
+        ahead_us = due_us - self._paced_us()
+        if ahead_us > 0:
+            assert self.speed
+            return max(ahead_us / self.speed / 1e6, 0.0002)
+        if due_us > self._now_us:
+            self._now_us = due_us
+            if self.on_step:
+                self.on_step(due_us)
+        if event_us <= due_us:
+            self._agenda.pop()()
+            return 0
+        horizon_us = min(due_us + self._lookahead_us, event_us)
+        for board in list(self._boards.values()):
+            if board.next_us <= horizon_us and not board.awake_since:
+                board.advance(horizon_us)
+        return 0
+
+    def close(self) -> None:
+        super().close()
+        asyncio.get_running_loop().remove_reader(self._epoll.fileno())
+        if self._again:
+            self._again.cancel()
+        self._epoll.close()
+        self.network.close()
