@@ -1,5 +1,6 @@
 """What ROM and MicroPython do before main.py: find out what board this is, mount the flash, run boot.py and main.py."""
 
+import gc
 import sys
 
 import _emulator as _e
@@ -35,6 +36,7 @@ def _prepare():
         os._seed(hello[27:])
     if not _e.free:
         sys.path.append(".frozen")
+        import _ticks
     for name in ("network", "ntptime", "socket"):
         sys.modules[name] = _e.Later(name)
     flash = vfs.VfsLfs2(esp32.Partition())
@@ -51,7 +53,7 @@ def _run(name):
     except OSError:
         return
     try:
-        execfile(name)  # noqa: F821 - MicroPython has it
+        execfile(name)
     except SystemExit:
         import machine
 
@@ -62,8 +64,6 @@ def _run(name):
 
 _prepare()
 del _prepare
-import gc
-
 gc.collect()
 _run("boot.py")
 _run("main.py")

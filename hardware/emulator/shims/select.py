@@ -2,7 +2,7 @@
 
 import uselect
 from _emulator import link, ticks, wait
-from uselect import POLLIN, POLLOUT
+from uselect import POLLERR, POLLHUP, POLLIN, POLLOUT
 
 
 class Stream:

@@ -7,7 +7,7 @@ from struct import pack
 
 import usocket
 from _emulator import ask
-from usocket import AF_INET, SOCK_STREAM
+from usocket import AF_INET, AF_INET6, SO_KEEPALIVE, SO_REUSEADDR, SOCK_DGRAM, SOCK_STREAM, SOL_SOCKET
 
 IPPROTO_TCP = 6
 IPPROTO_UDP = 17

@@ -7,7 +7,7 @@ from struct import unpack_from
 
 import _emulator as _e
 import utime
-from _emulator import pause as sleep_ms
+from _emulator import pause as sleep_ms, ticks as ticks_ms
 from utime import ticks_add, ticks_diff
 
 _rtc = 0  # seconds since the chip's epoch ...
