@@ -1,0 +1,156 @@
+"""The device's key, who it is by it, and the keys it shares with gateway and dispatch.
+
+Owns: `/key` (first id, the key in use, the key of a rotation under way), enrolment, rotation, MACs.
+Refuses: a MAC of a sender that config.json does not name.
+Invariants: the private key is made on the device and never leaves it; the id is that of the first key for ever; shared
+keys are computed once for each peer and kept on flash.
+"""
+
+from firmware.crypto import p256
+from firmware.crypto.hmac import hkdf_sha256, hmac_sha256
+from firmware.store import Slots
+from wire import enrol, envelope
+from wire.errors import WireError
+
+_INFO = b"tallygrid/mac/1"
+_NONE = bytes(32 + 65)
+
+
+class Soft:
+    """A private key in flash, as a signer. A secure element has the same four: kid, public_key, sign, shared."""
+
+    def __init__(self, private, public_key):
+        self.private = private
+        self.public_key = public_key
+        self.kid = enrol.kid_of(public_key)
+
+    def sign(self, message):
+        return p256.sign(self.private, message)
+
+    def shared(self, public_key):
+        """The MAC key that this key has in common with another's owner."""
+        return hkdf_sha256(p256.ecdh(self.private, public_key), b"", _INFO, 32)
+
+
+def _fresh(random):
+    private = p256.generate(random)
+    return Soft(private, p256.public_key(private))
+
+
+class Identity:
+    """The signer in use, and the macer for what comes down: `mac(kid, message)` by the sender's kid."""
+
+    def __init__(self, files, random):
+        self._files = files
+        self._slots = Slots(files, "key")
+        self._peers = {}
+        self.next = None
+        record = self._slots.load()
+        self.new = record is None
+        if record is None:
+            self.signer = _fresh(random)
+            self.id = self.signer.kid
+            self._save()
+        else:
+            self.id = record[:8]
+            self.signer = Soft(record[8:40], record[40:105])
+            if record[105:] != _NONE:
+                self.next = Soft(record[105:137], record[137:])
+        self.kid = self.signer.kid
+
+    def _save(self):
+        after = self.next.private + self.next.public_key if self.next else _NONE
+        self._slots.save(self.id + self.signer.private + self.signer.public_key + after)
+
+    # ------------------------------------------------------------ MACs
+
+    def know(self, peers):
+        """The public keys of those who may send; their shared keys come from flash, or are computed."""
+        slots = Slots(self._files, "shared")
+        record = slots.load() or b""
+        held = {record[i : i + 16]: record[i + 16 : i + 48] for i in range(0, len(record), 48)}
+        fresh = b""
+        self._peers = {}
+        for own in (self.signer, self.next):
+            for public_key in peers:
+                if own is None or public_key is None:
+                    continue
+                kid = enrol.kid_of(public_key)
+                name = own.kid + kid
+                try:
+                    key = held.get(name) or own.shared(public_key)
+                except ValueError:  # no point of the curve: nobody can hold that key
+                    continue
+                self._peers.setdefault(kid, []).append(key)
+                if name not in fresh:
+                    fresh += name + key
+        if fresh != record:
+            slots.save(fresh)
+
+    def mac(self, kid, message):
+        return hmac_sha256(self._peer(kid)[0], message)
+
+    def _peer(self, kid):
+        if kid not in self._peers:
+            raise WireError("unknown-key", "a sender this device was not told of")
+        return self._peers[kid]
+
+    def open_mac(self, data, domain):
+        """The payload of a COSE_Mac0. One that holds under the next key is the switch of a rotation."""
+        try:
+            return envelope.open_mac(data, self, domain)
+        except WireError as error:
+            if error.reason != "bad-mac" or self.next is None:
+                raise
+        payload = envelope.open_mac(data, _Next(self), domain)
+        self._switch()
+        return payload
+
+    # ------------------------------------------------------------ enrolment and rotation
+
+    def enrolment(self, role, board, firmware):
+        """The signed enrolment; during a rotation the new key's, signed once more by the old one."""
+        key = self.next or self.signer
+        message = enrol.Enrolment(
+            id=self.id, public_key=key.public_key, role=enrol.ROLES.index(role), board=board, firmware=firmware
+        )
+        signed = envelope.sign(key, enrol.Enrolment.DOMAIN, message.encode())
+        if self.next is None:
+            return signed
+        return envelope.sign(self.signer, enrol.Enrolment.ROTATION_DOMAIN, signed)
+
+    def rotate(self, random):
+        """Makes the next key, or keeps the one that is under way."""
+        if self.next is None:
+            self.next = _fresh(random)
+            self._save()
+
+    def _switch(self):
+        self.signer, self.next = self.next, None
+        self._save()
+        self.kid = self.signer.kid
+        for keys in self._peers.values():
+            keys.pop(0)
+
+
+class _Next:
+    """The macer under the next key."""
+
+    def __init__(self, identity):
+        self._identity = identity
+
+    def mac(self, kid, message):
+        return hmac_sha256(self._identity._peer(kid)[1], message)
+
+
+class Known:
+    """The verifier that knows one key."""
+
+    def __init__(self, public_key):
+        self._public_key = public_key
+
+    def verify(self, kid, message, signature):
+        if self._public_key is None or enrol.kid_of(self._public_key) != kid:
+            raise WireError("unknown-key", "not the key this device was told of")
+        if not p256.verify(self._public_key, message, signature):
+            raise WireError("bad-signature")

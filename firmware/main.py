@@ -1,0 +1,49 @@
+"""What runs on the board: finds out what it is, starts it, and starts it again if it fails.
+
+Owns: role, board, the console lines that tools read, the last resort.
+Refuses: staying dead: what nobody foresaw is written to the console and ends in a reset.
+"""
+
+import asyncio
+import gc
+import sys
+
+from firmware import boards, config
+from firmware.store import Files
+from wire.enrol import id_text
+from wire.report import RESET_CAUSES
+
+
+def make(board=None):
+    """The device, ready to run."""
+    files = Files(board.ROOT if board else "/")
+    settings = config.load(files)
+    if board is None:
+        board = boards.load(settings.board)
+    if settings.role == "station":
+        from firmware.station import Station as Role
+    else:
+        from firmware.meter import Meter as Role
+    device = Role(board, settings, files)
+    print("TALLYGRID %s %s boot %d %s" % (
+        settings.role, id_text(device.id), device.numbers.boot, RESET_CAUSES[board.reset_cause()]
+    ))  # fmt: skip
+    for problem in device.problems:
+        print("FAULT %s" % problem)
+    if device.identity.new:
+        print("ENROLMENT %s" % device.enrolment().hex())
+    return device
+
+
+def run():
+    try:
+        device = make()
+        gc.collect()
+        asyncio.run(device.run())
+    except Exception as error:  # the top of the process
+        print("FAULT %s: %s" % (type(error).__name__, error))
+        if hasattr(sys, "print_exception"):
+            sys.print_exception(error)
+        import machine
+
+        machine.reset()

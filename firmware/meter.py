@@ -1,0 +1,404 @@
+"""The meter: samples become registers and rows, rows become signed reports on flash, reports go to the gateway.
+
+Owns: putting the cores together, the tasks, what is done about each message that comes down.
+Refuses: sending anything that is not on flash first; acting on what carries no right MAC.
+Invariants: sampling waits for nobody; a report has its seq and signature and is on flash before it is sent; before the
+first beat of a connection only hello and enrolment go out.
+"""
+
+import asyncio
+from hashlib import sha256
+
+from firmware import config as configuring
+from firmware import parts
+from firmware.clock import Clock
+from firmware.journal import Journal
+from firmware.keys import Identity, Known
+from firmware.link import Link
+from firmware.numbers import Numbers
+from firmware.records import COARSE, RECEIPT, REPORT
+from firmware.registers import Registers
+from firmware.rows import SEAL_ROWS_DOWN, Rows, sane
+from firmware.sensors import Sensors, Watched
+from firmware.session import TAKE_OVER, Session
+from firmware.store import Slots
+from wire import beat as talk
+from wire import envelope, report
+from wire.errors import WireError
+
+START, POWER_FAIL, STEP, CONFIGURED, TAKEN_OVER, COARSENED, LOST, BACK = [
+    report.EVENTS.index(name)
+    for name in (
+        "start",
+        "power fail",
+        "clock step",
+        "configuration",
+        "takeover",
+        "coarsened",
+        "sensor lost",
+        "sensor back",
+    )
+]
+LOST_ROUNDS = 3  # rounds without a sample before rows say that nobody measures
+SPARE_BYTES = 65_536  # of flash, that the journal leaves to everything else
+_TOPICS = {REPORT: "report", COARSE: "coarse", RECEIPT: "receipt"}
+
+
+class Meter:
+    def __init__(self, board, config, files):
+        self.board = board
+        self.config = config
+        self.files = files
+        self.clock = Clock(board.ticks_ms())
+        self.identity = Identity(files, board.random)
+        self.id = self.identity.id
+        self.identity.know((config.gateway_key, config.dispatch_key))
+        self.journal = Journal(files, 0, self._coarse)
+        self.journal.capacity = min(config.journal_kb * 1024, files.free_bytes() + self.journal.used - SPARE_BYTES)
+        self._start_numbers()
+        self._start_registers()
+        self._make_parts()
+        self.rows = Rows(self.clock.time_s(), self.registers)
+        self.session = Session(self.id, self.journal.next_seq)
+        self.link = Link(board, config, self.id, self)
+        self.rounds = 0
+        self.started = False
+        self.missed = 0
+        self.trouble = ""  # what the flash said last
+        self._said_merged = 0
+        self._outbox = []
+        self._row_due_s = self._save_due_s = 0
+        self._enrolment = None
+
+    def _start_numbers(self):
+        self.numbers = Numbers(self.files)
+        last = self.journal.last
+        self._last = report.decode(last.payload()) if last is not None else None
+        self.numbers.boot = max(self.numbers.boot, self._last.boot if self._last else 0) + 1
+        self.numbers.save()
+
+    def _start_registers(self):
+        self._registers = Slots(self.files, "registers")
+        self.registers = Registers(self.config.rating_w, self._registers.load())
+        if self._last is not None:
+            row = self._last.rows[-1]
+            self.registers.floor(row[1], row[2])
+        self._last = None
+
+    def _make_parts(self):
+        maker = parts.Maker(self.board)
+        mains = [Watched(driver, entry["phase"]) for entry, driver in maker.make(parts.SENSORS, self.config.sensors)]
+        self.sensors = Sensors(mains, self._others(maker), self.board.ticks_ms)
+        for entry in self.config.sensors:
+            if entry["part"] in parts.RESTARTING:
+                self.registers.forget_parts()
+        self.problems = self.config.problems + maker.problems
+
+    def _others(self, maker):
+        """What must be asked besides the sensors; a station has actors."""
+        return []
+
+    # ------------------------------------------------------------ tasks
+
+    async def run(self):
+        self.board.on_power_fail(self._power_fails)
+        self._tasks = [asyncio.create_task(task) for task in (self.link.run(), self._watch())]
+        await self._sample()
+
+    async def _sample(self):
+        ticks_ms = self.board.ticks_ms
+        due_ms = ticks_ms()
+        while True:
+            period_ms = self.config.sample_ms
+            sample = await self.sensors.round(period_ms - 20)
+            self.sampled(sample, ticks_ms())
+            self.rounds += 1
+            due_ms += period_ms
+            left_ms = (due_ms - ticks_ms()) & 0x3FFFFFFF
+            if left_ms > period_ms:  # late by more than a whole period: begin anew instead of catching up
+                due_ms = ticks_ms()
+                left_ms = 0
+            await asyncio.sleep_ms(left_ms)
+
+    async def _watch(self):
+        """Feeds the watchdog only when every loop came round since."""
+        dog = self.board.watchdog()
+        limits_s = (5 + 3 * self.config.sample_ms // 1000, 90)
+        seen = [0, 0]
+        since_s = [0, 0]
+        while True:
+            turns = (self.rounds, self.link.turns)
+            for i in range(2):
+                since_s[i] = 0 if turns[i] != seen[i] else since_s[i] + 1
+                seen[i] = turns[i]
+            if since_s[0] < limits_s[0] and since_s[1] < limits_s[1]:
+                dog.feed()
+            await asyncio.sleep(1)
+
+    # ------------------------------------------------------------ measuring
+
+    def sampled(self, sample, now_ms):
+        """One round is over. `sample` is None where nobody measured."""
+        self.clock.tick(now_ms)
+        if sample is not None and not sane(sample):
+            sample = None
+        if sample is None:
+            self.missed += 1
+            if self.missed == LOST_ROUNDS and self.started:
+                self.rows.lost()
+                self.event(LOST)
+        else:
+            self._measured(sample, now_ms)
+        if not self.started and (sample is not None or self.missed >= LOST_ROUNDS):
+            self.started = True
+            self.event(START, self.board.reset_cause())
+        uptime_s = self.clock.uptime_s
+        if uptime_s >= self._row_due_s and self.started:
+            self.close_row()
+        if uptime_s >= self._save_due_s:
+            self.save_registers()
+        self.seal_if_due()
+
+    def _measured(self, sample, now_ms):
+        back = self.missed >= LOST_ROUNDS and self.started
+        self.missed = 0
+        if back:
+            self.rows.close(self.clock.time_s(), self.registers, self.flags())
+        if not self.registers.take(sample, now_ms, self.config.sample_ms):
+            self.problem("the registers of the part leapt or began anew")
+        self.rows.add(sample)
+        if back:
+            self.event(BACK)
+
+    def close_row(self):
+        """Rows end where the clock's seconds are a multiple of the interval, on all devices at the same time."""
+        time_s = self.clock.time_s()
+        row_s = self.config.row_s
+        self._row_due_s = self.clock.uptime_s + row_s - time_s % row_s
+        self.rows.close(time_s, self.registers, self.flags())
+
+    def event(self, code, value=0, boundary=False):
+        """An event is a row of its own, sealed at once."""
+        flags = self.flags() | (report.BOUNDARY if boundary else 0)
+        self.rows.close(self.clock.time_s(), self.registers, flags, [code, value])
+        self.seal()
+
+    def flags(self):
+        return 0
+
+    def save_registers(self):
+        self._save_due_s = self.clock.uptime_s + self.config.save_s
+        record = self.registers.pack()
+        if record == self._saved:
+            return
+        try:
+            self._registers.save(record)
+            self._saved = record
+        except OSError as error:
+            self.trouble = "registers: %s" % error
+
+    _saved = None
+
+    # ------------------------------------------------------------ sealing
+
+    def seal_if_due(self):
+        if self.link.up:
+            due = self.rows.due(self.clock.time_s(), self.config.seal_rows, self.config.seal_s)
+        else:
+            due = self.rows.due(0, SEAL_ROWS_DOWN, 0)
+        if due:
+            self.seal()
+
+    def seal(self):
+        """The pending rows become one signed report on flash."""
+        rows = self.rows.pending[: report.ROWS_MAX]
+        journal = self.journal
+        head = journal.head
+        body = self._signed_report(journal.next_seq, head, self.rows.base_s, self.clock.quality, rows)
+        for row in rows:
+            head = report.advance(head, row)
+        try:
+            journal.append(REPORT, body, len(rows), head)
+        except OSError as error:
+            self.trouble = "journal: %s" % error
+            self.rows.thin()
+            return
+        self.rows.sealed(len(rows))
+        self.link.poke()
+        if journal.merged != self._said_merged:
+            merged = journal.merged - self._said_merged
+            self._said_merged = journal.merged
+            self.event(COARSENED, merged)
+
+    def _signed_report(self, seq, head, time_s, quality, rows):
+        payload = report.encode(self.id, self.numbers.boot, seq, head, time_s, quality, rows)
+        return envelope.sign(self.identity.signer, report.DOMAIN, payload)
+
+    def _coarse(self, seq, head, next_seq, next_head, merged, first, last, time_s=None, quality=None):
+        message = report.Coarse(
+            id=self.id, boot=self.numbers.boot, seq=seq, head=head, next_seq=next_seq, next_head=next_head,
+            merged=merged, first=first, last=last,
+            time_s=self.clock.time_s() if time_s is None else time_s,
+            quality=self.clock.quality if quality is None else quality,
+        )  # fmt: skip
+        return self.sign(message)
+
+    def sign(self, message):
+        return envelope.sign(self.identity.signer, message.DOMAIN, message.encode())
+
+    # ------------------------------------------------------------ the link's holder
+
+    def connected(self):
+        """What is said first on a connection."""
+        nonce = self.board.random(16)
+        self.session.connected(nonce)
+        registers = self.registers
+        journal = self.journal
+        hello = talk.Hello(
+            id=self.id, boot=self.numbers.boot, nonce=nonce, oldest_seq=journal.oldest_seq, next_seq=journal.next_seq,
+            head=journal.head, registers=[registers.import_wh, registers.export_wh],
+            configuration=self.numbers.configuration,
+        )  # fmt: skip
+        messages = [("hello", self.sign(hello))]
+        if not self.session.settled:
+            messages.insert(0, ("enrolment", self.enrolment()))
+        return messages
+
+    def enrolment(self):
+        if self._enrolment is None:
+            manifest = self.files.read("manifest.json") or b""
+            config = self.config
+            self._enrolment = self.identity.enrolment(config.role, config.board, sha256(manifest).digest())
+        return self._enrolment
+
+    def disconnected(self):
+        self.session.disconnected()
+        for entry in self._outbox:
+            entry[2] = False  # whatever was under way is to be sent again
+
+    def say(self, kind, message):
+        """Sends a message that is not in the journal, once the gateway has beaten; the newest of the same name only."""
+        self._outbox = [entry for entry in self._outbox if entry[0] != kind] + [[kind, message, False]]
+        self.link.poke()
+
+    def next_message(self):
+        if self.session.position is None:
+            return None
+        for entry in self._outbox:
+            if not entry[2]:
+                entry[2] = True
+                return entry[0], entry[1], entry
+        found = self.session.due(self.journal)
+        if found is None:
+            return None
+        if isinstance(found, tuple):
+            coarse = self._coarse(*self.session.gap(found[1]), 0, None, None)
+            self.session.gap_sent(found[1])
+            return "coarse", coarse, None
+        self.session.sent()
+        return _TOPICS[found.kind], found.body, None
+
+    def acknowledged(self, entry):
+        if entry in self._outbox:
+            self._outbox.remove(entry)
+
+    def arrived(self, kind, payload, retained):
+        """A message from the broker: beats and configurations; a station takes commands too."""
+        if retained:
+            return
+        try:
+            if kind == "beat":
+                self._beat(self.identity.open_mac(payload, talk.Beat.DOMAIN))
+            elif kind == "configuration":
+                self._configure(self.identity.open_mac(payload, talk.Configuration.DOMAIN))
+        except WireError as error:
+            self.refused(kind, error)
+
+    def refused(self, kind, error):
+        self.problem("%s refused: %s" % (kind, error))
+
+    def problem(self, words):
+        """Kept for whoever asks at the console; the newest ten."""
+        self.problems = self.problems[-9:] + [words]
+
+    # ------------------------------------------------------------ beats
+
+    def _beat(self, payload):
+        beat = self.session.beat(payload, self.clock.uptime_s)
+        step_s = self.clock.hear(beat.time_s, beat.quality)
+        if step_s:
+            self._step(step_s)
+        if self.session.stand(beat, self.journal) == TAKE_OVER:
+            self._take_over(beat)
+            self.session.stand(beat, self.journal)
+        self.link.poke()
+
+    def _step(self, seconds):
+        """The rows before a step keep the time they were made in; the event says how far it went."""
+        if self.rows.samples:
+            self.close_row()
+        if self.rows.pending:
+            self.seal()
+        self.clock.step(seconds)
+        self.rows.rebase(self.clock.time_s())
+        self._row_due_s = 0
+        if self.started:
+            self.event(STEP, seconds)
+
+    def _take_over(self, beat):
+        """The gateway holds more than this flash: go on behind it, and say from which registers."""
+        if self.rows.pending:
+            self.seal()
+        since_seq = self.session.boot_seq
+        first = self._registers_at(since_seq)
+        row = report.encode_row(0, *first, 0, 0, 0, report.EVENT | report.NO_SENSOR, {0: [TAKEN_OVER, 0]})
+        head = report.advance(beat.head, row)
+        opening = self._signed_report(beat.next_seq, beat.head, self.clock.time_s(), self.clock.quality, [row])
+        self.journal.take_over(beat.next_seq, since_seq, opening, head, self._seal_anew)
+        self.session.taken_over(beat.next_seq)
+
+    def _registers_at(self, seq):
+        place = self.journal.seek(seq)
+        record = self.journal.read(place)[0] if place else None
+        if record is None or record.kind != REPORT:
+            return self.registers.import_wh, self.registers.export_wh
+        return report.decode(record.payload()).rows[0][1:3]
+
+    def _seal_anew(self, payload, seq, head):
+        old = report.decode(payload)
+        body = self._signed_report(seq, head, old.time_s, old.quality, old.row_bytes)
+        for row in old.row_bytes:
+            head = report.advance(head, row)
+        return body, head
+
+    # ------------------------------------------------------------ configuration
+
+    def _configure(self, payload):
+        message = talk.Configuration.decode(payload)
+        if message.id != self.id:
+            raise WireError("wrong-id", "a configuration for somebody else")
+        talk.newer(message.version, self.numbers.configuration, "configuration")
+        changes = dict(message.settings)
+        if message.guarded is not None:
+            changes.update(self._guarded(message))
+        self.config.change(changes)
+        configuring.save_changes(self.files, self.config)
+        self.numbers.configuration = message.version
+        self.numbers.save()
+        self.identity.know((self.config.gateway_key, self.config.dispatch_key))
+        self._row_due_s = 0
+        self.event(CONFIGURED, message.version)
+
+    def _guarded(self, message):
+        """Keys and limits: the one signature that a device verifies."""
+        payload = envelope.open_signed(message.guarded, Known(self.config.registrar_key), talk.Guarded.DOMAIN)
+        guarded = talk.Guarded.decode(payload)
+        if guarded.id != self.id or guarded.version != message.version:
+            raise WireError("wrong-id", "guarded settings of another configuration")
+        return guarded.settings
+
+    def _power_fails(self, pin):
+        """The supply lasts some milliseconds more: registers first, they are short."""
+        self.save_registers()
+        if self.started:
+            self.event(POWER_FAIL)
