@@ -114,12 +114,13 @@ def item(data: bytes, pos: int, depth: int = MAX_DEPTH, size: int = MAX_SIZE) ->
     if len(data) > size:
         raise WireError("too-big", "%d bytes, at most %d" % (len(data), size), size)
     try:
-        return _item(data, pos, depth)
+        return read(data, pos, depth)
     except IndexError:
         raise WireError("truncated", "", len(data)) from None
 
 
-def _item(data: bytes, pos: int, depth: int) -> "tuple[Value, int]":
+def read(data: bytes, pos: int, depth: int) -> "tuple[Value, int]":
+    """`item` for who takes IndexError for truncation himself."""
     first = data[pos]
     if first < 24:
         return first, pos + 1
@@ -173,41 +174,61 @@ def argument(data: bytes, pos: int) -> "tuple[int, int]":
 
 
 def array(data: bytes, pos: int, count: int, depth: int) -> "tuple[list[Any], int]":
-    """The `count` values from `pos` on. May raise IndexError, which `item` takes for truncation."""
+    """The `count` values from `pos` on. May raise IndexError, as `read`."""
     if depth < 0:
         raise WireError("too-deep", "", pos)
     if count > len(data) - pos:
         raise WireError("truncated", "", len(data))
     values: "list[Any]" = []
-    add = values.append
     for _ in range(count):
-        # Most cells of a report are integers below 2^32: read here, for a call costs more than they do.
-        first = data[pos]
-        if first < 24:
-            add(first)
-            pos += 1
-        elif first == 0x19:
-            n = data[pos + 1] << 8 | data[pos + 2]
-            if n < 0x100:
-                raise WireError("not-minimal", "", pos)
-            add(n)
-            pos += 3
-        elif first == 0x1A:
-            n = (data[pos + 1] << 8 | data[pos + 2]) << 16 | data[pos + 3] << 8 | data[pos + 4]
-            if n < 0x10000:
-                raise WireError("not-minimal", "", pos)
-            add(n)
-            pos += 5
-        elif first == 0x18:
-            n = data[pos + 1]
-            if n < 24:
-                raise WireError("not-minimal", "", pos)
-            add(n)
-            pos += 2
-        else:
-            value, pos = _item(data, pos, depth)
-            add(value)
+        value, pos = read(data, pos, depth)
+        values.append(value)
     return values, pos
+
+
+def rows(data: bytes, pos: int, count: int, depth: int) -> "tuple[list[list[Any]], list[bytes], int]":
+    """`count` arrays from `pos` on, each with its own bytes. May raise IndexError, as `read`.
+
+    The hot path of every reader of reports: their cells are integers below 2^32, read here since a call costs more.
+    """
+    found: "list[list[Any]]" = []
+    raws: "list[bytes]" = []
+    for _ in range(count):
+        start = pos
+        first = data[pos]
+        if not ARRAY <= first < ARRAY + 24:
+            raise WireError("bad-field", "a row is an array", pos)
+        pos += 1
+        row: "list[Any]" = []
+        for _ in range(first - ARRAY):
+            first = data[pos]
+            if first < 24:
+                row.append(first)
+                pos += 1
+            elif first == 0x19:
+                n = data[pos + 1] << 8 | data[pos + 2]
+                if n < 0x100:
+                    raise WireError("not-minimal", "", pos)
+                row.append(n)
+                pos += 3
+            elif first == 0x1A:
+                n = (data[pos + 1] << 8 | data[pos + 2]) << 16 | data[pos + 3] << 8 | data[pos + 4]
+                if n < 0x10000:
+                    raise WireError("not-minimal", "", pos)
+                row.append(n)
+                pos += 5
+            elif first == 0x18:
+                n = data[pos + 1]
+                if n < 24:
+                    raise WireError("not-minimal", "", pos)
+                row.append(n)
+                pos += 2
+            else:
+                value, pos = read(data, pos, depth)
+                row.append(value)
+        found.append(row)
+        raws.append(data[start:pos])
+    return found, raws, pos
 
 
 def _map(data: bytes, pos: int, count: int, depth: int) -> "tuple[dict[int, Any], int]":
@@ -221,12 +242,12 @@ def _map(data: bytes, pos: int, count: int, depth: int) -> "tuple[dict[int, Any]
         start = pos
         if data[pos] >= BYTES:
             raise WireError("bad-key", "", pos)
-        key, pos = _item(data, pos, depth)
+        key, pos = read(data, pos, depth)
         encoded = data[start:pos]
         if encoded <= last:  # clause 4.2.1: keys rise in the order of their bytes
             raise WireError("key-order", "", start)
         last = encoded
-        values[key], pos = _item(data, pos, depth)  # type: ignore[index]
+        values[key], pos = read(data, pos, depth)  # type: ignore[index]
     return values, pos
 
 

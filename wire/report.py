@@ -199,14 +199,14 @@ def _decode(payload: bytes, attested: bool) -> Report:
 
 
 def _fields(data: bytes, pos: int, fields: "tuple[tuple[int, str, Any], ...]") -> "tuple[list[Any], int]":
-    """Keys and values in turn, read as one array: the keys are known and stand in order."""
-    flat, pos = cbor.array(data, pos, 2 * len(fields), 1)
-    values = flat[1::2]
-    for found, (key, name, kind), value in zip(flat[::2], fields, values):
-        if found != key:
+    values = []
+    for key, name, kind in fields:
+        if data[pos] != key:
             raise WireError("missing-field", "%d %s" % (key, name), pos)
+        value, pos = cbor.read(data, pos + 1, 1)
         if not kind.check(value):
             raise WireError("bad-field", "%d %s is %s" % (key, name, kind.words), pos)
+        values.append(value)
     return values, pos
 
 
@@ -219,19 +219,11 @@ def _rows(data: bytes, pos: int) -> "tuple[list[Any], list[bytes], int]":
     count, pos = cbor.argument(data, pos)
     if not 1 <= count <= ROWS_MAX:
         raise WireError("bad-field", "7 rows: 1 to %d" % ROWS_MAX, pos)
-    rows = []
-    row_bytes = []
-    for _ in range(count):
-        first = data[pos]
-        if not 0x87 <= first <= 0x88:
-            raise WireError("bad-field", "a row is an array of 7 or 8", pos)
-        row, end = cbor.array(data, pos + 1, first & 0x1F, 2)
-        if first == 0x88 or not _plain(row):
+    rows, row_bytes, end = cbor.rows(data, pos, count, 2)
+    for row in rows:
+        if len(row) != 7 or not _plain(row):
             _check_row(row, pos)
-        rows.append(row)
-        row_bytes.append(data[pos:end])
-        pos = end
-    return rows, row_bytes, pos
+    return rows, row_bytes, end
 
 
 def _plain(row: "Any") -> bool:

@@ -233,6 +233,10 @@ def result_bytes(code: int, data: bytes) -> bytes:
     return pb.number(1, code) + pb.data(2, data)
 
 
+def results_hash(results: Iterable[tuple[int, bytes]]) -> bytes:
+    return merkle.root(result_bytes(code, data) for code, data in results)
+
+
 def consensus_hash(max_bytes: int, max_gas: int) -> bytes:
     return sha256(pb.number(1, max_bytes) + pb.number(2, max_gas)).digest()
 
