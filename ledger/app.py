@@ -66,11 +66,15 @@ class ValidatorUpdate(NamedTuple):
     power: int  # 0 takes it out
 
 
+Place = tuple[bytes, int, int]  # account, its sequence number, the transaction's index in the block
+
+
 class Applied(NamedTuple):
     results: list[Result]
     app_hash: bytes
     validator_updates: list[ValidatorUpdate]
     diff: Diff  # what a store writes before `commit`
+    places: list[Place]  # where each number was used up
 
 
 @dataclass
@@ -88,6 +92,7 @@ class Context:
     tx_id: bytes = b""  # SHA-256 of the signed content: the same under every signature
     events: list[Event] = field(default_factory=list)
     validators: dict[bytes, int] = field(default_factory=dict)
+    places: list[Place] = field(default_factory=list)
 
     @property
     def time_s(self) -> int:
@@ -229,6 +234,25 @@ class App:
             results.append(Result() if ahead else Result("sequence", f"{tx.sequence}, due is {due}"))
         return results
 
+    def turns(self) -> Callable[[bytes], int]:
+        """For a block maker: asked in order for each checked transaction (by SHA-256 of its bytes), says -1 its turn is
+        over, 0 it may go in here, 1 others have to go before it."""
+        due: dict[bytes, int] = {}
+
+        def turn(name: bytes) -> int:
+            vouched = self._vouched.get(name)
+            if vouched is None:
+                return -1  # forgotten: to be checked again
+            tx = vouched.tx
+            wanted = due.get(tx.account)
+            if wanted is None:
+                wanted = self._authority.sequence(self.state, tx.account)
+            if tx.sequence == wanted:
+                due[tx.account] = wanted + 1
+            return (tx.sequence > wanted) - (tx.sequence < wanted)
+
+        return turn
+
     def _vouch(self, raws: Sequence[bytes], state: Reader) -> list[Vouched | WireError]:
         """Opens what is new and checks the signatures in one batch; what holds is remembered."""
         found: list[Vouched | WireError] = []
@@ -280,7 +304,7 @@ class App:
         staged = draft.stage()
         self._staged = (block, staged)
         updates = [ValidatorUpdate(key, power) for key, power in ctx.validators.items()]
-        return Applied(results, staged.root, updates, staged.diff())
+        return Applied(results, staged.root, updates, staged.diff(), ctx.places)
 
     def _run(self, ctx: Context, raw: bytes, vouched: Vouched | WireError) -> Result:
         ctx.events = []
@@ -298,6 +322,7 @@ class App:
             ctx.tx_id = sha256(tx.payload).digest()
             self._authority.spend(ctx, tx)
             ctx.state.keep()
+            ctx.places.append((tx.account, tx.sequence, ctx.index))
             self._handlers[tx.kind](ctx, tx)
         except WireError as error:
             ctx.state.undo()

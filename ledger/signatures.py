@@ -8,9 +8,9 @@ Invariant: the answer to a claim depends on the claim alone, never on its neighb
 from __future__ import annotations
 
 import os
-from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
@@ -26,30 +26,25 @@ class SignatureChecker:
     """Callable as `ledger.app.CheckSignatures`. Closed when the chain is."""
 
     def __init__(self, workers: int | None = None) -> None:
-        self._keys: OrderedDict[bytes, EllipticCurvePublicKey] = OrderedDict()
         self._pool = ThreadPoolExecutor(workers or os.cpu_count() or 1, thread_name_prefix="signatures")
 
     def __call__(self, claims: Sequence[Claim]) -> list[bool]:
-        work = [(self._key(public), message, signature) for public, message, signature in claims]
+        work = [(_key(public), message, signature) for public, message, signature in claims]
         if len(work) <= CHUNK:
             return _check(work)
         chunks = [work[i : i + CHUNK] for i in range(0, len(work), CHUNK)]
         return [holds for part in self._pool.map(_check, chunks) for holds in part]
 
-    def _key(self, public: bytes) -> EllipticCurvePublicKey | None:
-        key = self._keys.get(public)
-        if key is None:
-            try:
-                key = keys.point(public)
-            except WireError:
-                return None
-            self._keys[public] = key
-            if len(self._keys) > KEYS_MAX:
-                self._keys.popitem(last=False)
-        return key
-
     def close(self) -> None:
         self._pool.shutdown()
+
+
+@lru_cache(KEYS_MAX)
+def _key(public: bytes) -> EllipticCurvePublicKey | None:
+    try:
+        return keys.point(public)
+    except WireError:
+        return None
 
 
 def _check(work: Sequence[tuple[EllipticCurvePublicKey | None, bytes, bytes]]) -> list[bool]:
