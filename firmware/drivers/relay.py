@@ -14,6 +14,8 @@ _CROSSING_MS = 100  # no crossing for so long: the mains are gone, and there is 
 class Relay:
     """`coil` and `contact` are pins; the coil's on level, and the contact's level when closed, are 1 unless said."""
 
+    _settle_ms = SETTLE_MS
+
     def __init__(self, coil, contact=None, on=1, contact_closed=1, crossing=None):
         self._coil = coil
         self._contact = contact
@@ -44,7 +46,7 @@ class Relay:
         if self._crossing is not None and waited > _CROSSING_MS and self._crossing.cancel():
             self._drive(self._wanted)
             self._moved_ms = now_ms
-        elif waited >= SETTLE_MS and (self._crossing is None or not self._crossing.armed):
+        elif waited >= self._settle_ms and (self._crossing is None or not self._crossing.armed):
             self._settled = True
 
     @property
@@ -79,11 +81,12 @@ class LatchingRelay(Relay):
     def __init__(self, coil, coil_open, contact=None, on=1, contact_closed=1, crossing=None, pulse_ms=60):
         self._coil_open = coil_open
         self._pulse_ms = pulse_ms
+        self._settle_ms = pulse_ms + SETTLE_MS
         super().__init__(coil, contact, on, contact_closed, crossing)
 
     def poll(self, now_ms):
         super().poll(now_ms)
-        if self._settled and self._pulsing and since(now_ms, self._moved_ms) >= self._pulse_ms:
+        if self._pulsing and self._moved_ms is not None and since(now_ms, self._moved_ms) >= self._pulse_ms:
             self._rest()
 
     def _drive(self, closed):

@@ -6,7 +6,7 @@ Invariants: liberal in discovery (three base registers, any order, unknown model
 strict in control; a point that is not implemented is None, a value without a scale factor too. Catalog: sunspec.toml.
 """
 
-from . import EXCEPTION, MODEL, SILENT, Fault, rounded
+from . import EXCEPTION, MODEL, SILENT, Fault, rounded, since
 from .modbus import READ_HOLDING, Talk, order, question
 
 _BASES = (40000, 0, 50000)
@@ -60,12 +60,34 @@ class SunSpec(Talk):
         self._models = None
         self._base = 0
         self._wanted = None
-        self._ordered = False  # is there an order that the device was not told yet?
+        self._ordered = False  # was set() called since the device was told?
+        self._told = None
+        self._told_ms = None
         self._in_force = None
 
     def set(self, limit_w):
         self._wanted = limit_w
         self._ordered = True
+
+    def _due(self, now_ms):
+        """Is there something to tell? The same order again only when a quarter of its revert time has passed, or
+        when the device has forgotten it: registers in flash memory wear."""
+        if not self._ordered:
+            return False
+        if self._wanted != self._told or self._told_ms is None:
+            return True
+        if self._in_force is None and self._wanted is not None:
+            return True
+        if since(now_ms, self._told_ms) >= self.revert_s * 250:
+            return True
+        self._ordered = False
+        return False
+
+    def _has_told(self, limit_w, now_ms):
+        """The device answered: it took the order or refused it."""
+        self._told = limit_w
+        self._told_ms = now_ms
+        self._ordered = self._wanted != limit_w
 
     def read_back(self):
         return self._in_force

@@ -30,8 +30,10 @@ class SunSpecBattery(SunSpec):
             yield from self._scan()
             self._rated = yield from self._rated_w()
             self._control = self._first(704, 124)
-        if self._ordered and self._control:
-            yield from self._command(self._wanted)
+        if self._control and self._due(now_ms):
+            limit_w = self._wanted
+            yield from self._command(limit_w)
+            self._has_told(limit_w, now_ms)
         ac = self._first(103, 102, 101)
         if ac is None:
             raise Fault(MODEL)
@@ -61,7 +63,6 @@ class SunSpecBattery(SunSpec):
             self._beat_ms = now_ms
         elif since(now_ms, self._beat_ms) > _STALL_MS:
             raise Fault(STALLED, beat)
-        self._local = words[17] == 1
         self._has_own_beat = words[19] != 0xFFFF
         return unsigned_point(words, 11, 56, 10)
 
@@ -72,7 +73,6 @@ class SunSpecBattery(SunSpec):
             yield from self._order(802, 19, (self._own_beat,))
 
     def _command(self, limit_w):
-        self._ordered = False
         if 802 in self._models and limit_w:
             words = yield from self._block(802)
             if words[17] == 1:
@@ -103,7 +103,8 @@ class SunSpecBattery(SunSpec):
             return
         rated = unsigned_point(words, 2, 18) or self._rated
         share = per_cent(limit_w, rated, words[25])
-        yield from self._order(124, 12, (-share, share, 0, self.revert_s, 0, 1))
+        from_grid = 1 if words[17] != 0xFFFF else 0xFFFF
+        yield from self._order(124, 12, (-share, share, 0, self.revert_s, 0, from_grid))
         yield from self._order(124, 5, (3,))
 
     def _read_order(self, words):

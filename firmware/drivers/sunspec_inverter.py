@@ -17,8 +17,10 @@ class SunSpecInverter(SunSpec):
             yield from self._scan()
             self._rated = yield from self._rated_w()
             self._control = self._first(704, 123)
-        if self._ordered and self._control:
-            yield from self._limit(self._wanted)
+        if self._control and self._due(now_ms):
+            limit_w = self._wanted
+            yield from self._limit(limit_w)
+            self._has_told(limit_w, now_ms)
         ac = self._first(103, 102, 101)
         if ac is None:
             raise Fault(MODEL)
@@ -31,7 +33,6 @@ class SunSpecInverter(SunSpec):
         return Sample(*(fields + (None, temperature, None, raw)))
 
     def _limit(self, limit_w):
-        self._ordered = False
         words = yield from self._block(self._control)
         scale = words[54] if self._control == 704 else words[23]
         share = 0 if limit_w is None else per_cent(max(-limit_w, 0), self._rated, scale)
