@@ -7,6 +7,7 @@ Invariants: for a site and a seed the same calls at the same site times give the
 between them is cut into steps; metered energy and losses add up to what the transformer took.
 """
 
-from .grid import Grid
+from .grid import Grid, Totals, balance_error
+from .network import Collapse
 
-__all__ = ["Grid"]
+__all__ = ["Collapse", "Grid", "Totals", "balance_error"]

@@ -7,6 +7,7 @@ Refuses: weather and prices. Invariants: the same seed, name and day give the sa
 
 import datetime
 import zlib
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -31,11 +32,16 @@ def seeded(seed: int, name: str, day: datetime.date) -> np.random.Generator:
 
 
 def day_w(seed: int, name: str, profile: str, annual_kwh: int, day: datetime.date) -> Watts:
-    quarters = pd.date_range(day, periods=96, freq="15min")
-    # The profiles give kW for a million kWh a year, which is W for a thousand.
-    mean_w = np.repeat(PROFILES[profile](quarters).to_numpy() * annual_kwh / 1000, 900)
+    mean_w = _mean_w_per_mwh(profile, day) * (annual_kwh / 1000)
     chance = seeded(seed, name, day)
     return _standing(mean_w * (1 - BY_HAND), chance) + _by_hand(mean_w * BY_HAND, annual_kwh, chance)
+
+
+@lru_cache(maxsize=8)
+def _mean_w_per_mwh(profile: str, day: datetime.date) -> Watts:
+    """The profile's mean power for a thousand kWh a year; demandlib gives kW for a million."""
+    quarters = pd.date_range(day, periods=96, freq="15min")
+    return np.repeat(PROFILES[profile](quarters).to_numpy(), 900)
 
 
 def _standing(mean_w: Watts, chance: np.random.Generator) -> Watts:

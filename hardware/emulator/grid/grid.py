@@ -88,10 +88,11 @@ class Grid:
         act()
         self._flow(at_us, must=True)
 
-    def totals(self) -> Totals:
-        """Up to the last instant that was computed."""
-        supply = self._places[GRID]
-        return Totals(_net_wh(supply), self._loss_nj / NJ_PER_WH, {place.name: _net_wh(place) for place in self._roots})
+    def totals(self, now_us: int) -> Totals:
+        self.advance(now_us)
+        lost_nj = self._loss_nj + self._loss_mw * max(0, now_us - self._settled_us)
+        places_wh = {place.name: _net_wh(place, now_us) for place in self._roots}
+        return Totals(_net_wh(self._places[GRID], now_us), lost_nj / NJ_PER_WH, places_wh)
 
     def audit_v(self) -> float:
         """The largest error of a voltage now, against a whole run of pandapower."""
@@ -230,5 +231,6 @@ def _mw(power_w: float | None) -> int | None:
     return None if power_w is None else round(power_w * 1000)
 
 
-def _net_wh(place: Place) -> float:
-    return (place.import_nj - place.export_nj) / NJ_PER_WH
+def _net_wh(place: Place, now_us: int) -> float:
+    imported_nj, exported_nj = place.energy_nj(now_us)
+    return (imported_nj - exported_nj) / NJ_PER_WH
