@@ -275,8 +275,9 @@ class Draft:
                 yield key, value
 
     def changed(self, prefix: bytes) -> Iterator[tuple[bytes, Value | None, Value | None]]:
-        """What the block has made of keys that begin so: key, committed value, value now; in no order that matters."""
-        for key in {key for journal in (self._block, self._now) for key in journal if key.startswith(prefix)}:
+        """What the block has made of keys that begin so: key, committed value, value now."""
+        keys = {key for journal in (self._block, self._now) for key in journal if key.startswith(prefix)}
+        for key in sorted(keys):
             yield key, self._state.get(key), self.get(key)
 
     def keep(self) -> None:
