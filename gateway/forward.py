@@ -13,9 +13,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gateway.node import Node, NodeDown
+from gateway.node import Node
 from gateway.store import Outgoing, Store
 from wire.chain import kinds, tx
+from wire.chain.rest import REFUSED, WAITING, NodeDown
+from wire.enrol import id_text
 from wire.errors import WireError
 
 if TYPE_CHECKING:
@@ -60,7 +62,7 @@ class Forward:
 
     async def _send(self, batch: list[Outgoing]) -> None:
         if self.sequence is None:
-            self.sequence = int(await self.node.query(self.chain, "accounts/sequence", self.account))
+            self.sequence = int((await self.node.query(self.chain, "accounts", id_text(self.account)))[0]["sequence"])
         bodies = bodies_of(batch)
         txs = [
             tx.sign(self.signer, self.chain, self.account, self.sequence + i, body.NUMBER, body.to_map())
@@ -68,9 +70,9 @@ class Forward:
         ]
         outcomes = await self.node.submit(self.chain, txs, WAIT_S)
         for body, (status, _, _, reason, detail) in zip(bodies, outcomes, strict=True):
-            if status == 2 or reason == "sequence":
+            if status == WAITING or reason == "sequence":
                 raise NodeDown(f"not decided: {reason}")
-            if status == 1:
+            if status == REFUSED:
                 self.say(f"{type(body).__name__} refused by the schedule chain: {reason} {detail}")
         self.sequence += len(txs)
 

@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gateway.lease import Gate, Passed, Stopped
-from gateway.node import Node, NodeDown
+from gateway.node import Node
 from gateway.store import Store
 from wire.chain import tx
+from wire.chain.rest import DONE, REFUSED, NodeDown
+from wire.enrol import id_text
 from wire.errors import WireError
 
 if TYPE_CHECKING:
@@ -61,7 +63,7 @@ class Uplink:
 
     async def _send(self, heights: list[int]) -> None:
         if self.sequence is None:
-            self.sequence = int(await self.node.query(self.chain, "accounts/sequence", self.account))
+            self.sequence = int((await self.node.query(self.chain, "accounts", id_text(self.account)))[0]["sequence"])
         txs = []
         for i, height in enumerate(heights):
             body = {1: self.store.block(height).encode()}
@@ -69,9 +71,9 @@ class Uplink:
         outcomes = await self.node.submit(self.chain, txs, WAIT_S)
         done: list[tuple[int, int, int]] = []
         for height, (status, main_height, index, reason, detail) in zip(heights, outcomes, strict=True):
-            if status == 0 or reason == "known-block":
+            if status == DONE or reason == "known-block":
                 done.append((height, main_height, index))
-            elif status == 1:
+            elif status == REFUSED:
                 self.say(f"block {height} refused by the main chain: {reason} {detail}")
         self.store.begin()
         for height, main_height, index in done:

@@ -1,0 +1,278 @@
+"""A ledger node over HTTP: docs/spec.md section 6.
+
+Owns: routes, CBOR and JSON bodies, tokens on every reading route, limits on rate and size, server-sent events.
+Refuses: strangers, all alike and whatever they ask; bodies over the limit; more than the rate allows.
+Invariant: nothing of a chain goes to who is no member of it, whether as answer, event, proof or error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from ledger.access import Door
+from ledger.app import Result
+from ledger.desk import Desk
+from ledger.engines.port import Clock, Engine
+from wire import cbor
+from wire.chain.rest import CBOR, DONE, REFUSED, WAITING
+from wire.enrol import id_text
+from wire.errors import WireError
+
+BODY_MAX = 4 << 20
+TXS_MAX = 2_000
+WAIT_S_MAX = 60
+HEARTBEAT_S = 10.0
+
+
+@dataclass
+class Hosted:
+    """One chain of this node. `desk` is there where this node dispatches."""
+
+    engine: Engine
+    member_key: Callable[[bytes], bytes | None]
+    desk: Desk | None = None
+
+
+@dataclass
+class Node:
+    chains: Mapping[str, Hosted]
+    clock: Clock
+    door: Door = field(init=False)
+    unfinished: set[asyncio.Future[Any]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.door = Door(self._member_key)
+
+    def _member_key(self, chain: str, account: bytes) -> bytes | None:
+        return self.chains[chain].member_key(account) if chain in self.chains else None
+
+    def now_s(self) -> int:
+        return self.clock.now_ns() // 1_000_000_000
+
+
+class Denied(Exception):
+    """Whoever asked is no reader of this chain."""
+
+
+Handler = Callable[[Node, Request, str, Hosted], Any]
+
+
+def create_app(node: Node) -> Starlette:
+    def route(path: str, handler: Handler, method: str = "GET", open_to_all: bool = False) -> Route:
+        async def answer(request: Request) -> Response:
+            try:
+                chain, hosted = _admit(node, request, open_to_all)
+                return await handler(node, request, chain, hosted)  # type: ignore[no-any-return]
+            except Denied:
+                return _reply(request, {1: "denied", 2: "a member's token is needed"}, 403)
+            except WireError as error:
+                return _reply(request, {1: error.reason, 2: error.detail}, 400)
+
+        return Route("/v1/{chain}" + path, answer, methods=[method])
+
+    async def chains(request: Request) -> Response:
+        return _reply(request, [[name, hosted.engine.height()] for name, hosted in sorted(node.chains.items())])
+
+    return Starlette(
+        routes=[
+            Route("/v1", chains),
+            route("/tx", _tx, "POST", open_to_all=True),
+            route("/challenge", _challenge, "POST", open_to_all=True),
+            route("/token", _token, "POST", open_to_all=True),
+            route("/status", _status),
+            route("/header/{height}", _header),
+            route("/block/{height}", _block),
+            route("/state/{key}", _state),
+            route("/query/{path:path}", _query),
+            route("/commands", _commands),
+            route("/events", _events),
+        ]
+    )
+
+
+def _admit(node: Node, request: Request, open_to_all: bool) -> tuple[str, Hosted]:
+    chain = request.path_params["chain"]
+    hosted = node.chains.get(chain)
+    if hosted is None:
+        raise Denied
+    if not open_to_all:
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme != "Bearer" or node.door.reader(chain, token, node.now_s()) is None:
+            raise Denied
+    return chain, hosted
+
+
+async def _body(request: Request) -> bytes:
+    """The body, as long as it is not too long."""
+    raw = bytearray()
+    async for part in request.stream():
+        raw += part
+        if len(raw) > BODY_MAX:
+            raise WireError("too-big", f"a body has at most {BODY_MAX} bytes")
+    return bytes(raw)
+
+
+# ---------------------------------------------------------------- answers
+
+
+def _reply(request: Request, value: Any, status: int = 200) -> Response:
+    if "json" in request.headers.get("accept", ""):
+        return JSONResponse(plain(value), status)
+    return Response(cbor.encode(value), status, media_type=CBOR)
+
+
+def plain(value: Any) -> Any:
+    """For people: byte strings as hex, ids as text, maps' numbers as text."""
+    if isinstance(value, bytes):
+        return id_text(value) if len(value) == 8 else value.hex()
+    if isinstance(value, (list, tuple)):
+        return [plain(each) for each in value]
+    if isinstance(value, dict):
+        return {str(key): plain(each) for key, each in value.items()}
+    return value
+
+
+def _number(text: str, name: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 18:
+        raise WireError("bad-field", f"{name} is a number")
+    return int(text)
+
+
+# ---------------------------------------------------------------- writing
+
+
+async def _tx(node: Node, request: Request, chain: str, hosted: Hosted) -> Response:
+    wait_s = min(_number(request.query_params.get("wait", "10"), "wait"), WAIT_S_MAX)
+    txs = cbor.decode(await _body(request), 2, BODY_MAX)
+    if not isinstance(txs, list) or not 0 < len(txs) <= TXS_MAX or not all(isinstance(raw, bytes) for raw in txs):
+        raise WireError("bad-type", f"the body is an array of 1 to {TXS_MAX} signed transactions")
+    if not wait_s:
+        return _reply(request, [_outcome(result) for result in await hosted.engine.submit(txs)])
+    work = asyncio.ensure_future(hosted.engine.execute(txs))
+    done, _ = await asyncio.wait({work}, timeout=wait_s)
+    if not done:
+        node.unfinished.add(work)  # it goes on: a block will have it, whether somebody still waits or not
+        work.add_done_callback(node.unfinished.discard)
+        return _reply(request, [[WAITING, 0, 0, "", "still waiting: ask again with the same transaction"] for _ in txs])
+    return _reply(request, [_outcome(one.result, one.height, one.place) for one in work.result()])
+
+
+def _outcome(result: Result, height: int = 0, place: int = 0) -> list[Any]:
+    status = REFUSED if result.reason else (DONE if height else WAITING)
+    return [status, height, place, result.reason, result.detail]
+
+
+# ---------------------------------------------------------------- tokens
+
+
+async def _challenge(node: Node, request: Request, chain: str, hosted: Hosted) -> Response:
+    wish = cbor.decode(await _body(request), 1, 64)
+    if not isinstance(wish, dict) or not isinstance(wish.get(1), bytes):
+        raise WireError("bad-field", "{1: account}")
+    return _reply(request, {1: node.door.challenge(chain, wish[1], secrets.token_bytes(32), node.now_s())})
+
+
+async def _token(node: Node, request: Request, chain: str, hosted: Hosted) -> Response:
+    token = secrets.token_urlsafe(24)
+    try:
+        grant = node.door.answer(chain, await _body(request), token, node.now_s())
+    except WireError:
+        raise Denied from None  # a stranger learns nothing, not even why
+    return _reply(request, {1: token, 2: grant.until_s})
+
+
+# ---------------------------------------------------------------- reading
+
+
+async def _status(node: Node, request: Request, chain: str, hosted: Hosted) -> Response:
+    engine = hosted.engine
+    block = await engine.block(engine.height())
+    time_s = block.time_ns // 1_000_000_000 if block else 0
+    return _reply(request, {1: engine.height(), 2: engine.app.app_hash, 3: time_s})
+
+
+async def _header(node: Node, request: Request, chain: str, hosted: Hosted) -> Response:
+    text = request.path_params["height"]
+    engine = hosted.engine
+    height = engine.height() if text == "last" else _number(text, "height")
+    known = request.query_params.get("known")
+    light = await engine.light_block(height, _number(known, "known") if known is not None else None)
+    if light is None:
+        raise WireError("bad-field", f"no header of height {height}")
+    return _reply(request, [height, light.encode()])
+
+
+async def _block(node: Node, request: Request, chain: str, hosted: Hosted) -> Response:
+    height = _number(request.path_params["height"], "height")
+    block = await hosted.engine.block(height)
+    if block is None:
+        raise WireError("bad-field", f"no block of height {height}")
+    results = [[r.code, r.reason, [[e.kind, _pairs(e.fields)] for e in r.events]] for r in block.results]
+    return _reply(request, {1: block.height, 2: block.time_ns // 1_000_000_000, 3: list(block.txs), 4: results})
+
+
+def _pairs(fields: Mapping[str, Any]) -> list[list[Any]]:
+    return [[name, _flat(value)] for name, value in fields.items()]
+
+
+def _flat(value: Any) -> Any:
+    return [_flat(each) for each in value] if isinstance(value, tuple) else value
+
+
+async def _state(node: Node, request: Request, chain: str, hosted: Hosted) -> Response:
+    try:
+        key = bytes.fromhex(request.path_params["key"])
+    except ValueError:
+        raise WireError("bad-field", "a key is hex digits") from None
+    height = request.query_params.get("height")
+    evidence = await hosted.engine.prove(key, _number(height, "height") if height is not None else None)
+    return _reply(request, [evidence.height, evidence.value, evidence.proof.encode()])
+
+
+async def _query(node: Node, request: Request, chain: str, hosted: Hosted) -> Response:
+    """Contracts answer people and tools: always JSON."""
+    answer = hosted.engine.app.query(request.path_params["path"], request.query_params.get("arg"))
+    return JSONResponse(plain(answer))
+
+
+async def _commands(node: Node, request: Request, chain: str, hosted: Hosted) -> Response:
+    if hosted.desk is None:
+        raise WireError("bad-field", "this node dispatches nothing")
+    return _reply(request, hosted.desk.after(_number(request.query_params.get("after", "0"), "after")))
+
+
+async def _events(node: Node, request: Request, chain: str, hosted: Hosted) -> Response:
+    last = request.headers.get("last-event-id", "")
+    start = _number(last.split(".")[0], "last event id") if last else 0
+    start = max(start, _number(request.query_params.get("from", "1"), "from"), 1)
+    return StreamingResponse(
+        _stream(hosted, start), media_type="text/event-stream", headers={"cache-control": "no-store"}
+    )
+
+
+async def _stream(hosted: Hosted, start: int) -> AsyncIterator[str]:
+    blocks = hosted.engine.follow(start)
+    waiting: asyncio.Future[Any] | None = None
+    while True:
+        waiting = waiting or asyncio.ensure_future(anext(blocks))
+        done, _ = await asyncio.wait({waiting}, timeout=HEARTBEAT_S)
+        if not done:
+            yield ": alive\n\n"
+            continue
+        block, waiting = waiting.result(), None
+        for index, result in enumerate(block.results):
+            for number, event in enumerate(result.events):
+                data = json.dumps(plain(event.fields))
+                yield f"id: {block.height}.{index}.{number}\nevent: {event.kind}\ndata: {data}\n\n"
+        head = json.dumps({"height": block.height, "time_s": block.time_ns // 1_000_000_000, "txs": len(block.txs)})
+        yield f"id: {block.height}\nevent: block\ndata: {head}\n\n"
