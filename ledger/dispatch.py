@@ -26,9 +26,10 @@ that side; a station lists exactly the orders connected to it; nothing depends o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
+from typing import Protocol, TypeVar
 
 
 class Side(IntEnum):
@@ -147,24 +148,42 @@ def least_loss(_side: Side, loss_ppm: int, _station: Station) -> int:
     return loss_ppm
 
 
-def always(_station: str, _side: Side, _units: int) -> bool:
-    return True
+Kept = TypeVar("Kept")
+
+
+class Rows(Protocol[Kept]):
+    """What the mechanism needs of a place where rows are kept; a dict will do."""
+
+    def get(self, key: str, /) -> Kept | None: ...
+    def __getitem__(self, key: str, /) -> Kept: ...
+    def __setitem__(self, key: str, row: Kept, /) -> None: ...
+    def __delitem__(self, key: str, /) -> None: ...
+
+
+class Means:
+    """What a station must have besides energy and room, to pay a seller above all. This one has always enough."""
+
+    def enough(self, station: str, side: Side, units: int) -> bool:
+        return True
+
+    def reserve(self, station: str, side: Side, units: int) -> None:
+        """A connection was made that will need it."""
 
 
 @dataclass
 class Table:
     """What the mechanism reads and writes. `lines[user]` maps station to loss in ppm; a missing one has no line.
 
-    `rank` is the seam for prices on stations: rule 1 takes the lowest rank. `able` lets a station refuse for a reason
-    of its own (it has no rights to pay a seller with).
+    `rank` is the seam for prices on stations: rule 1 takes the lowest rank. `means` lets a station refuse for a reason
+    of its own.
     """
 
-    stations: MutableMapping[str, Station]
+    stations: Rows[Station]
     lines: Mapping[str, Mapping[str, int]]
-    demands: MutableMapping[str, Demand]
+    demands: Rows[Demand]
     queue: list[str] = field(default_factory=list)
     rank: Callable[[Side, int, Station], int] = least_loss
-    able: Callable[[str, Side, int], bool] = always
+    means: Means = field(default_factory=Means)
 
 
 # ---- what can happen ------------------------------------------------------------------------------------------------
@@ -172,7 +191,7 @@ class Table:
 
 def apply(table: Table, rules: Rules, order: str, demand: Demand) -> list[Decision]:
     """A new order asks for a station (rules 1 and 8)."""
-    assert order not in table.demands and demand.station is None and demand.wanted > 0
+    assert table.demands.get(order) is None and demand.station is None and demand.wanted > 0
     table.demands[order] = demand
     table.queue.append(order)
     return _serve(table, rules, {order}, ())
@@ -227,11 +246,11 @@ def told(
 
 
 def leave(table: Table, rules: Rules, order: str, why: Why) -> list[Decision]:
-    """An order is disconnected from outside. LEASE and CANCEL end it; after REFUSED it applies elsewhere."""
+    """An order is disconnected from outside. LEASE and CANCEL end it; else it applies anew."""
     demand = table.demands[order]
     station = demand.station
     out: list[Decision] = []
-    if why is not Why.REFUSED:
+    if why in (Why.LEASE, Why.CANCEL):
         table.demands[order] = replace(demand, wanted=0)
         if order in table.queue:
             table.queue.remove(order)
@@ -244,7 +263,7 @@ def leave(table: Table, rules: Rules, order: str, why: Why) -> list[Decision]:
 
 
 def touch(table: Table, rules: Rules, stations: Iterable[str]) -> list[Decision]:
-    """Something that `able` or the rules depend on has changed for these stations."""
+    """Something else that rule 1 looks at has changed for these stations: their means, their lines, the rules."""
     names = tuple(stations)
     out: list[Decision] = []
     fresh: set[str] = set()
@@ -339,7 +358,7 @@ def _takes(table: Table, rules: Rules, demand: Demand, station: Station) -> bool
         return False
     if rules.one_way and station.gates[1 - side].orders:
         return False
-    return table.able(station.name, side, min(rules.k, demand.wanted))
+    return table.means.enough(station.name, side, min(rules.k, demand.wanted))
 
 
 def _connect(table: Table, rules: Rules, order: str, station: Station) -> Granted:
@@ -351,4 +370,5 @@ def _connect(table: Table, rules: Rules, order: str, station: Station) -> Grante
         demand, wanted=demand.wanted - units, station=station.name, granted=units, moved=0, shunned=None
     )
     table.queue.remove(order)
+    table.means.reserve(station.name, demand.side, units)
     return Granted(order, station.name, units, station.energy_wh, station.users(demand.side))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from ledger import dispatch
-from ledger.dispatch import Decision, Demand, Flipped, Granted, Left, Rules, Side, Table, Waits, Why
+from ledger.dispatch import Decision, Demand, Flipped, Granted, Left, Rules, Side, Station, Table, Waits, Why
 
 PAPER = Rules(k=10, entry_margin=0, unit_wh=1000, one_way=False)
 LINES = {
@@ -26,8 +26,18 @@ def tell(table: Table, rules: Rules, name: str, energy: int, capacity: int = 100
     return dispatch.told(table, rules, name, energy * rules.unit_wh, capacity * rules.unit_wh, own, own)
 
 
+def stations(table: Table) -> dict[str, Station]:
+    assert isinstance(table.stations, dict)
+    return table.stations
+
+
+def demands(table: Table) -> dict[str, Demand]:
+    assert isinstance(table.demands, dict)
+    return table.demands
+
+
 def flags(table: Table, side: Side) -> dict[str, bool]:
-    return {name: station.gates[side].flag for name, station in sorted(table.stations.items())}
+    return {name: station.gates[side].flag for name, station in sorted(stations(table).items())}
 
 
 def test_experiment_2_supply() -> None:
@@ -158,10 +168,19 @@ def test_a_station_that_cannot_pay_takes_no_seller() -> None:
     table = one_station(rules, 50, 0)
     table.lines = {"u": {"s": 1}}
     purse = {"s": 4}
-    table.able = lambda station, side, units: side is Side.BUY or purse[station] >= units
+
+    class Purse(dispatch.Means):
+        def enough(self, station: str, side: Side, units: int) -> bool:
+            return side is Side.BUY or purse[station] >= units
+
+        def reserve(self, station: str, side: Side, units: int) -> None:
+            purse[station] -= units
+
+    table.means = Purse()
     assert dispatch.apply(table, rules, "o", Demand("u", Side.SELL, 5)) == [Waits("o")]
     purse["s"] = 5
     assert [type(step) for step in dispatch.touch(table, rules, ["s"])] == [Granted]
+    assert purse["s"] == 0
 
 
 def test_the_last_unit_ends_the_order_and_returned_units_apply_again() -> None:
@@ -174,7 +193,7 @@ def test_the_last_unit_ends_the_order_and_returned_units_apply_again() -> None:
     assert dispatch.more(table, rules, "u0", 2) == [Granted("u0", "s", 2, 47_000, 0)]
     dispatch.leave(table, rules, "u0", Why.LEASE)
     dispatch.close(table, "u0")
-    assert table.demands == {} and table.queue == []
+    assert demands(table) == {} and table.queue == []
 
 
 LEVEL = st.integers(0, 200)
@@ -202,7 +221,7 @@ class Mechanism(RuleBasedStateMachine):
         yield Side.SELL, capacity - energy
 
     def heads(self, name: str, side: Side) -> list[str]:
-        return [key for key, one in self.table.demands.items() if one.station == name and one.side is side]
+        return [key for key, one in demands(self.table).items() if one.station == name and one.side is side]
 
     def judge(self, name: str, before: dict[Side, int]) -> None:
         """Trip or release the model's latch from the users connected before the change."""
@@ -241,7 +260,7 @@ class Mechanism(RuleBasedStateMachine):
 
     @rule(pick=st.integers(0, 1000), moves=st.booleans())
     def unit(self, pick: int, moves: bool) -> None:
-        orders = sorted(key for key, one in self.table.demands.items() if one.station)
+        orders = sorted(key for key, one in demands(self.table).items() if one.station)
         if not orders:
             return
         order = orders[pick % len(orders)]
@@ -258,7 +277,7 @@ class Mechanism(RuleBasedStateMachine):
 
     @rule(pick=st.integers(0, 1000), why=st.sampled_from([Why.LEASE, Why.CANCEL, Why.REFUSED]))
     def gone(self, pick: int, why: Why) -> None:
-        orders = sorted(self.table.demands)
+        orders = sorted(demands(self.table))
         if orders:
             order = orders[pick % len(orders)]
             if why is not Why.REFUSED or self.table.demands[order].station:
@@ -290,7 +309,7 @@ class Mechanism(RuleBasedStateMachine):
         if table is None:
             return
         assert len(set(table.queue)) == len(table.queue)
-        for order, demand in table.demands.items():
+        for order, demand in demands(table).items():
             assert 0 <= demand.moved <= demand.granted <= self.params.k
             assert not (demand.station and order in table.queue)
             if demand.wanted and not demand.station:
