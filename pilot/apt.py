@@ -18,7 +18,9 @@ from pilot.console import say
 from pilot.errors import Unavailable
 
 # Dependencies that matter only when a package is installed (users, questions, services) or debugged; we only unpack.
-_NOT_NEEDED: Final = ("adduser", "base-passwd", "debconf", "init-system-helpers", "libc6-dbg", "sysvinit-utils")
+_NOT_NEEDED: Final = (
+    "adduser", "base-passwd", "ca-certificates", "debconf", "init-system-helpers", "libc6-dbg", "sysvinit-utils",
+)  # fmt: skip
 
 _CONF: Final = """\
 #clear APT::Update::Pre-Invoke;

@@ -89,8 +89,8 @@ def _packages() -> Iterator[Finding]:
         return
     for name in SETS:
         lock = (places.CHECKOUT / "locks" / f"{name}.txt").read_text()
-        pins = re.findall(r"^([\w.-]+)==(\S+)(?: ;.*)? \\$", lock, re.M)
-        absent = [package for package, version in pins if _version(package) is None]
+        pins = set(re.findall(r"^([\w.-]+)==", lock, re.M))
+        absent = [package for package in pins if _version(package) is None]
         state = "good" if not absent else "wrong" if name == "run" else "note"
         detail = f"{len(pins)} packages" if not absent else f"{len(absent)} of {len(pins)} are not installed yet"
         yield Finding("packages", name, state, detail)

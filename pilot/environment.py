@@ -9,6 +9,7 @@ before anything changes, so a set-up that fails for lack of it leaves what worke
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -83,7 +84,7 @@ class Environment:
 
     def _install(self, name: str) -> None:
         lock = self._lock(name)
-        count = sum("==" in line for line in lock.read_text().splitlines())
+        count = len(set(re.findall(r"^([\w.-]+)==", lock.read_text(), re.M)))
         start = time.monotonic()
         say(f"setting up {count} packages ({lock.parent.name}/{lock.name}); the first time takes a minute or two")
         bundle = _bundle()
