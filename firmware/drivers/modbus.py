@@ -43,16 +43,21 @@ def _tables():
 _FIRST, _SECOND = _tables()
 
 
-def crc16(data, crc=0xFFFF):
-    """The CRC of RTU frames, as a word to be sent big-endian; over a frame that carries its CRC it is 0."""
+def _swapped_crc(data):
+    crc = 0xFFFF
     for byte in data:
         crc = (crc << 8) & 0xFF00 ^ _SECOND[crc >> 8 ^ byte]
     return crc
 
 
+def crc16(data):
+    """The CRC of RTU frames, which goes over the line low byte first; over a frame that carries its own it is 0."""
+    crc = _swapped_crc(data)
+    return crc >> 8 | (crc & 0xFF) << 8
+
+
 def frame(body):
-    crc = crc16(body)
-    return body + bytes((crc >> 8, crc & 0xFF))
+    return body + crc16(body).to_bytes(2, "little")
 
 
 def question(address, function, register, count):
@@ -64,7 +69,7 @@ def question(address, function, register, count):
         head,
         3,
         ">%dH" % (count + 1),
-        crc16(head),
+        _swapped_crc(head),
     )
 
 
@@ -76,7 +81,7 @@ def order(address, register, values):
     for value in values:
         body.append((value >> 8) & 0xFF)
         body.append(value & 0xFF)
-    return frame(bytes(body)), 8, head, 6, ">H", crc16(head)
+    return frame(bytes(body)), 8, head, 6, ">H", _swapped_crc(head)
 
 
 class Line:

@@ -12,15 +12,14 @@ _CROSSING_MS = 100  # no crossing for so long: the mains are gone, and there is 
 
 
 class Relay:
-    """`coil` and `contact` are pins; the coil's on level, and the contact's level when closed, are 1 unless said."""
+    """`coil` is a pin whose level `on` carries current; `contact()` is 1 when the relay is closed."""
 
     _settle_ms = SETTLE_MS
 
-    def __init__(self, coil, contact=None, on=1, contact_closed=1, crossing=None):
+    def __init__(self, coil, contact=None, on=1, crossing=None):
         self._coil = coil
         self._contact = contact
         self._on = on
-        self._contact_closed = contact_closed
         self._crossing = crossing
         self._wanted = None
         self._moved_ms = None  # None: since the last order nobody looked at the clock yet
@@ -53,7 +52,7 @@ class Relay:
     def closed(self):
         if self._contact is None or not self._settled:
             return None
-        return self._contact() == self._contact_closed
+        return self._contact() == 1
 
     def read_back(self):
         """0 when the contact says open. A closed relay limits nothing: None, as when nothing is wired to tell."""
@@ -78,11 +77,11 @@ class Relay:
 class LatchingRelay(Relay):
     """Two coils: `coil` closes, `coil_open` opens, each by a pulse."""
 
-    def __init__(self, coil, coil_open, contact=None, on=1, contact_closed=1, crossing=None, pulse_ms=60):
+    def __init__(self, coil, coil_open, contact=None, on=1, crossing=None, pulse_ms=60):
         self._coil_open = coil_open
         self._pulse_ms = pulse_ms
         self._settle_ms = pulse_ms + SETTLE_MS
-        super().__init__(coil, contact, on, contact_closed, crossing)
+        super().__init__(coil, contact, on, crossing)
 
     def poll(self, now_ms):
         super().poll(now_ms)

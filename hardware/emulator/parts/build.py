@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from ..port import Converter, PinSource, Switch, Terminal
 from .ade7953 import Ade7953
 from .eastron import Sdm
+from .gauge import Failure
 from .ina226 import Ina226
 from .modbus import RtuSlave
 from .pzem004t import Pzem004t
@@ -68,6 +69,6 @@ class SunSpecSlave(RtuSlave):
             device, address, baudrate or device.part.baudrates[0], pace["turnaround_ms"] * 1000, seed
         )
 
-    @property
-    def device(self) -> SunSpecDevice:
-        return self.registers
+    def fail(self, failure: Failure, now_us: int) -> None:
+        self.failure = failure
+        self.registers.fail(failure, now_us)

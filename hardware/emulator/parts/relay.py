@@ -16,7 +16,8 @@ _BOUNCING_US = 400_000  # a worn relay chatters for so long
 
 
 class Contact:
-    """A PinSource that reads 1 while the circuit is closed; it lags by the operate time, and then bounces."""
+    """A PinSource: the auxiliary contact pulls the board's input (pulled up) to 0 while the circuit is closed, so that
+    a broken wire looks open. It lags by the operate time, and then bounces."""
 
     def __init__(self, switch: Switch, pace: Mapping[str, int]) -> None:
         self._switch = switch
@@ -36,12 +37,12 @@ class Contact:
 
     def level(self, now_us: int) -> int:
         first_us, rests_us = self._times()
-        closed = int(self._switch.closed)
+        rests = int(not self._switch.closed)
         if now_us >= rests_us:
-            return closed
+            return rests
         if now_us < first_us:
-            return 1 - closed
-        return closed ^ ((now_us - first_us) // _BOUNCE_EDGE_US & 1)
+            return 1 - rests
+        return rests ^ ((now_us - first_us) // _BOUNCE_EDGE_US & 1)
 
     def next_edge_us(self, now_us: int) -> int | None:
         first_us, rests_us = self._times()
