@@ -12,7 +12,6 @@ from . import parts
 from .lines import Path
 from .read import Reading
 
-PHASE_V = 230
 FUSE_A = 63
 
 
@@ -85,7 +84,7 @@ def parts_fit_places(reading: Reading) -> None:
         elif parts.phases(row.part) < place.phases:
             cause = f"{row.part} has {parts.phases(row.part)} phase, and '{row.at}' has {place.phases}"
             reading.problem((*path, "part"), cause, "choose a three-phase part, or make the place single-phase")
-        elif place.power_w > part.current_a_max * PHASE_V * place.phases:
+        elif place.power_w > parts.power_w_max(row.part, place.phases):
             cause = f"{row.part} takes {part.current_a_max} A, and '{row.at}' can have {place.power_w} W"
             reading.problem((*path, "part"), cause, "choose a stronger part, or more phases, or less power")
 
@@ -95,7 +94,7 @@ def connections(reading: Reading) -> None:
     for rows, key in ((m.Panels, "peak_w"), (m.Battery, "charge_w_max"), (m.Charger, "power_w_max")):
         for path, row in reading.of(rows):
             place = _places(reading).get(row.name)
-            if place is not None and place.power_w > FUSE_A * PHASE_V * place.phases:
+            if place is not None and place.power_w > FUSE_A * parts.PHASE_V * place.phases:
                 cause = f"'{row.name}' can have {place.power_w} W behind {place.phases} × {FUSE_A} A"
                 reading.problem((*path, key), cause, "give the house three phases, or this less power")
 

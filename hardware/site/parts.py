@@ -26,6 +26,8 @@ TRANSFORMERS = (
     "0.63 MVA 10/0.4 kV",
 )
 PROFILES = ("household", "farm", "business")
+PHASE_V = 230
+CELLS_V = 24
 WEATHERS = ("clear", "broken", "overcast")
 
 
@@ -39,6 +41,7 @@ class BoardKind:
 
 
 BOARDS = {
+    "esp32": BoardKind(uart=2, i2c=1, gpio=8),
     "esp32-s2": BoardKind(uart=1, i2c=1, gpio=8),
     "esp32-s3": BoardKind(uart=2, i2c=1, gpio=8),
     "esp32-c3": BoardKind(uart=1, i2c=1, gpio=4),
@@ -56,7 +59,8 @@ SORTS = {"modbus": "uart", "sunspec": "uart", "i2c": "i2c", "pulse": "gpio", "co
 @dataclass(frozen=True)
 class Part:
     """What building with a part needs to know beyond its register map: the current it can take, the sorts of places
-    where it makes sense (none named: everywhere), whether it tells feeding in from drawing."""
+    where it makes sense (none named: everywhere), whether it tells feeding in from drawing, and whether it measures the
+    cells of a store instead of its connection."""
 
     current_a_max: int
     places: tuple[str, ...] = ()
@@ -71,7 +75,7 @@ SENSORS = {
     "sdm120": Part(45),
     "sdm630": Part(100),
     "ade7953": Part(100),
-    "ina226": Part(400, STORES, direct_current=True),
+    "ina226": Part(160, STORES, direct_current=True),
     "s0-pulse": Part(100, two_way=False),
 }
 ACTORS = {
@@ -98,6 +102,11 @@ def addresses(part: str) -> range:
 def phases(part: str) -> int:
     """How many phases it can be connected to; to direct current they do not matter."""
     return 3 if PARTS[part].direct_current else catalog.load(part).phases
+
+
+def power_w_max(part: str, phases_there: int) -> int:
+    """The most power that its current can stand for."""
+    return PARTS[part].current_a_max * (CELLS_V if PARTS[part].direct_current else PHASE_V * phases_there)
 
 
 # fault kind -> what it strikes

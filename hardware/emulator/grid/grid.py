@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from hardware.emulator.port import Reading, StoreState
+from hardware.emulator.port import Phase, Reading, StoreState
 from hardware.site.model import BUSBAR, GRID, Site
 
 from .network import Network
@@ -62,6 +62,9 @@ class Grid:
     def terminal(self, place: str) -> "GridTerminal":
         return GridTerminal(self, self._places[place])
 
+    def bank(self, place: str) -> "BankTerminal":
+        return BankTerminal(self, self._places[place], self._stores[place])
+
     def switch(self, place: str) -> "GridSwitch":
         return GridSwitch(self, self._places[place])
 
@@ -72,6 +75,10 @@ class Grid:
     def force(self, place: str, power_w: float | None, now_us: int) -> None:
         """From now on the place wants this power, whatever its profile, sun or orders say; None: as before."""
         self.change(now_us, lambda: setattr(self._places[place], "forced_mw", _mw(power_w)))
+
+    def warm(self, place: str, temperature_c: float, now_us: int) -> None:
+        """A store is this warm now, and goes on from there."""
+        self.change(now_us, lambda: setattr(self._stores[place], "temperature_c", temperature_c))
 
     def set_cable(self, cable: str, closed: bool, now_us: int) -> None:
         self.change(now_us, lambda: self._network.set_switch(cable, closed))
@@ -163,6 +170,19 @@ class GridTerminal:
 
     def at(self, now_us: int) -> Reading:
         return self.grid.reading(self.place, now_us)
+
+
+@dataclass(frozen=True)
+class BankTerminal:
+    """The port `Terminal` on the direct-current side of a store: one phase, volts of its cells, no energy counted."""
+
+    grid: Grid
+    place: Place
+    charge: Charge
+
+    def at(self, now_us: int) -> Reading:
+        voltage_v, power_w = self.charge.bank(self.grid.reading(self.place, now_us).power_w)
+        return Reading((Phase(voltage_v, abs(power_w) / voltage_v, power_w),), 0.0)
 
 
 @dataclass(frozen=True)

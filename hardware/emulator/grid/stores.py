@@ -16,6 +16,9 @@ DAY_US = 86_400_000_000
 AIR_C = 22.0
 WARMER_C_PER_LOST_W = 0.05
 WARMING_US = 2_400_000_000
+BANK_EMPTY_V = 24.0
+BANK_SPAN_V = 3.2
+BANK_DROP = 0.02  # of the voltage, where the capacity flows in an hour
 
 
 class Charge:
@@ -27,12 +30,20 @@ class Charge:
         self._low_nj = self._capacity_nj * store.soc_min_permille // 1000
         self._high_nj = self._capacity_nj * store.soc_max_permille // 1000
         self._held_nj = self._capacity_nj * store.soc_start_permille // 1000
-        self._temperature_c = AIR_C
+        self.temperature_c = AIR_C
 
     def state(self) -> StoreState:
         store = self._store
         held_wh = self._held_nj / NJ_PER_WH
-        return StoreState(held_wh, store.capacity_wh, self._temperature_c, store.charge_w_max, store.discharge_w_max)
+        return StoreState(held_wh, store.capacity_wh, self.temperature_c, store.charge_w_max, store.discharge_w_max)
+
+    def bank(self, outside_w: float) -> tuple[float, float]:
+        """Voltage and power of the cells, while so much flows outside the losses. Eight in a row: 24 V nominal."""
+        share = self._store.efficiency_permille / 1000
+        inside_w = outside_w * share if outside_w > 0 else outside_w / share
+        open_v = BANK_EMPTY_V + BANK_SPAN_V * self._held_nj / self._capacity_nj
+        ohm = BANK_DROP * open_v * open_v / self._store.capacity_wh
+        return (open_v + math.sqrt(max(0.0, open_v * open_v + 4 * ohm * inside_w))) / 2, inside_w
 
     def possible_mw(self, wanted_mw: int, for_us: int) -> int:
         """The part of the wanted power that the store can keep up for so long."""
@@ -51,4 +62,4 @@ class Charge:
         self._held_nj = max(0, self._held_nj + into_nj - leaked_nj)
         lost_w = abs(power_mw) * (1000 - efficiency) / 1e6
         settled_c = AIR_C + lost_w * WARMER_C_PER_LOST_W
-        self._temperature_c = settled_c + (self._temperature_c - settled_c) * math.exp(-for_us / WARMING_US)
+        self.temperature_c = settled_c + (self.temperature_c - settled_c) * math.exp(-for_us / WARMING_US)
