@@ -1,0 +1,110 @@
+"""A ledger node over HTTP, for relayers, wallets and tools.
+
+Owns: the connection, the read token, an account's next number on each chain.
+Refuses: what wire/chain/rest.py refuses; who cannot be reached is `NodeDown`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import httpx
+
+from ledger.light import LightBlock
+from wire import cbor
+from wire.chain import kinds, rest, tx
+from wire.chain.rest import Denied, NodeDown, Outcome
+from wire.enrol import id_text
+from wire.errors import WireError
+
+if TYPE_CHECKING:
+    from wire.envelope import Signer
+
+
+class Evidence(NamedTuple):
+    """A value's bytes (or None) and the proof that holds under the header of `height`."""
+
+    height: int
+    value: bytes | None
+    proof: bytes
+
+
+class ChainClient:
+    """One chain at one node, as one account sees it."""
+
+    def __init__(self, http: httpx.AsyncClient, chain: str, signer: Signer, account: bytes) -> None:
+        self.chain = chain
+        self.account = account
+        self._signer = signer
+        self._http = http
+        self._token = ""
+        self._sequence: int | None = None
+
+    async def query(self, path: str, argument: str = "") -> Any:
+        return await self._read(f"/query/{path}" + (f"?arg={argument}" if argument else ""))
+
+    async def status(self) -> tuple[int, int]:
+        """Height and time (s) of the last block."""
+        answer = await self._read("/status")
+        return answer[1], answer[3]
+
+    async def light_block(self, height: int, known: int) -> bytes:
+        """The encoded light block; `known` is the height that its reader trusts already."""
+        raw: bytes = (await self._read(f"/header/{height}?known={known}"))[1]
+        LightBlock.decode(raw)
+        return raw
+
+    async def evidence(self, key: bytes, height: int) -> Evidence:
+        answer = await self._read(f"/state/{key.hex()}?height={height}")
+        if not isinstance(answer, list) or len(answer) != 3:
+            raise WireError("bad-type", "evidence is [height, value, proof]")
+        return Evidence(*answer)
+
+    async def send(self, *bodies: kinds.Kind, wait_s: int = 10) -> list[Outcome]:
+        """Signs and submits in order. A number that somebody else used up is asked for again."""
+        for _ in range(2):
+            if self._sequence is None:
+                self._sequence = (await self.query("accounts", id_text(self.account)))[0]["sequence"]
+            first = self._sequence
+            txs = [
+                tx.sign(self._signer, self.chain, self.account, first + i, body.NUMBER, body.to_map())
+                for i, body in enumerate(bodies)
+            ]
+            answer = await self._ask("POST", f"/v1/{self.chain}/tx?wait={wait_s}", cbor.encode(txs))
+            outcomes = rest.outcomes(answer, len(txs))
+            if any(outcome.reason == "sequence" or not outcome.height for outcome in outcomes):
+                self._sequence = None
+                if outcomes[0].reason == "sequence":
+                    continue
+            else:
+                self._sequence += len(txs)
+            return outcomes
+        return outcomes
+
+    async def _read(self, route: str) -> Any:
+        for _ in range(2):
+            if not self._token:
+                self._token = await self._new_token()
+            try:
+                return await self._ask("GET", f"/v1/{self.chain}{route}", token=self._token)
+            except Denied:
+                self._token = ""
+        raise NodeDown(f"{self._http.base_url} does not let us read {self.chain}")
+
+    async def _new_token(self) -> str:
+        try:
+            nonce = (await self._ask("POST", f"/v1/{self.chain}/challenge", cbor.encode({1: self.account})))[1]
+            wish = rest.wish_to_read(self._signer, self.chain, self.account, nonce)
+            return str((await self._ask("POST", f"/v1/{self.chain}/token", wish))[1])
+        except Denied:
+            raise NodeDown(f"{self._http.base_url}: no member of {self.chain}") from None
+
+    async def _ask(self, method: str, route: str, body: bytes = b"", token: str = "") -> Any:
+        headers = dict(rest.HEADERS)
+        if token:
+            headers["authorization"] = f"Bearer {token}"
+        try:
+            reply = await self._http.request(method, route, content=body, headers=headers)
+        except httpx.HTTPError as error:
+            raise NodeDown(f"{self._http.base_url}: {error or type(error).__name__}") from None
+        return rest.read_reply(reply.status_code, reply.headers.get("content-type", ""), reply.content)
