@@ -105,7 +105,7 @@ def parts_fit_boards(reading: Reading) -> None:
         sort, possible = parts.bus_sort(row.part), parts.addresses(row.part)
         buses = [f"{sort}{number}" for number in range(getattr(parts.BOARDS[board.kind], sort))]
         if row.bus not in buses:
-            cause = f"{row.part} needs {sort}, and a {board.kind} has no {sort} named '{row.bus}'"
+            cause = f"{row.part} needs {sort}, and {board.kind} has no {sort} named '{row.bus}'"
             reading.problem((*path, "bus"), cause, f"write one of: {', '.join(buses)}")
         if not possible and row.address is not None:
             reading.problem((*path, "address"), f"{row.part} has no address", "remove the line")

@@ -85,7 +85,7 @@ def name(default: Any = REQUIRED) -> Any:
 
 def choice(options: Collection[Any], default: Any = REQUIRED) -> Any:
     def read(value: Any) -> Any:
-        if isinstance(value, bool) or value not in options:
+        if not any(type(value) is type(option) and value == option for option in options):
             raise BadValue(f"{value!r} is not one of the choices", f"write one of: {', '.join(map(str, options))}")
         return value
 

@@ -5,6 +5,8 @@ import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hardware.site import EXAMPLES, SiteError, load, model, parts
 from hardware.site.load import parse
@@ -134,6 +136,7 @@ MISTAKES = [
     ("length_m = 80", "length_m = 80.5", ["80.5 is not a whole number"], None),
     ("length_m = 80", 'length_m = "80"', ["'80' is not a whole number"], None),
     ("length_m = 80", "length_m = 0", ["0 is out of range", "from 1 to 3000"], None),
+    ('node = "house", ', 'node = "house", phases = 1.0, ', ["1.0 is not one of the choices", "1, 3"], None),
     ("length_m = 80", 'length_m = 80, kind = "string"', ["'string' is not one of the choices", "NAYY 4x50 SE"], None),
     ("length_m = 80", "length_m = 80, closed = 1", ["1 is neither true nor false"], None),
     ("length_m = 80", "length_km = 1", ["'length_m' is missing", "unknown key 'length_km'"], None),
@@ -160,7 +163,7 @@ MISTAKES = [
     ("setpoint_w = -2000", "soc_start_permille = 10", ["'store' starts outside its window", "from 50 to 950"], None),
     ('kind = "esp32-c3"', 'kind = "arduino-uno"', ["'arduino-uno' is not one of the choices", "esp32-s3"], None),
     ('bus = "uart0"\naddress = 1\nat = "house"', 'bus = "uart1"\naddress = 1\nat = "house"',
-     ["a esp32-c3 has no uart named 'uart1'", "write one of: uart0"], None),
+     ["and esp32-c3 has no uart named 'uart1'", "write one of: uart0"], None),
     ('bus = "gpio0"', 'bus = "uart1"', ["relay needs gpio"], None),
     ('bus = "gpio0"', 'bus = "gpio0"\naddress = 3', ["relay has no address", "remove the line"], "address = 3"),
     ("address = 1\n", "address = 300\n", ["300 is out of range"], None),
@@ -241,6 +244,33 @@ def test_no_toml_no_file_no_text(tmp_path: Path) -> None:
         load(folder / "latin.toml")
     with pytest.raises(SiteError, match="cannot be read"):
         load(folder)
+
+
+VALUES = ["1", "-1", "1.5", "inf", "nan", "true", '""', '"x"', '"house"', "[]", "[1]", "{}", "[{}]", "{ a = 1 }",
+          "07:30:00", "2026-06-15", "2026-06-15T10:00:00Z", "9" * 30]  # fmt: skip
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 200), st.sampled_from(["drop", "twice", "value"]), st.sampled_from(VALUES)), max_size=4
+    )
+)
+def test_no_text_gets_more_than_a_message(edits: list[tuple[int, str, str]]) -> None:
+    """Lines lost, doubled, given any other value: it is a site, or it is told why not."""
+    lines = GOOD.splitlines()
+    for position, what, value in edits:
+        spot = position % len(lines)
+        if what == "drop":
+            del lines[spot]
+        elif what == "twice":
+            lines.insert(spot, lines[spot])
+        elif " = " in lines[spot]:
+            lines[spot] = re.sub(r" = [^,}]+", f" = {value} ", lines[spot], count=1)
+    try:
+        parse("\n".join(lines), "yard.toml")
+    except SiteError as refused:
+        assert all(re.match(r"  (line \d+|this is not TOML): .+: .+", each) for each in str(refused).splitlines()[1:])
 
 
 def test_a_line_that_leads_nowhere_may_be_written_as_inf() -> None:
