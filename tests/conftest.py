@@ -1,13 +1,17 @@
 """What all tests share: the paths of real runtimes, and a closing list of what was not run and why.
 
 Owns: the fixtures `micropython` (32-bit where it can be had, else the native one), `micropython32`, `micropython64`,
-`mosquitto`, `valgrind`, `chromium`: each the path of one executable.
+`mosquitto`, `valgrind`, `chromium`, `pycose_python`: each the path of one executable.
 Refuses: a stand-in. A test whose runtime cannot be had is named in the closing lines, never silently skipped.
 """
 
 import os
+from pathlib import Path
 
 import pytest
+
+from pilot.environment import Environment
+from pilot.errors import Unavailable
 
 _PREFIX = "TALLYGRID_"
 
@@ -49,3 +53,15 @@ def valgrind() -> str:
 @pytest.fixture(scope="session")
 def chromium() -> str:
     return runtime("chromium")
+
+
+@pytest.fixture(scope="session")
+def pycose_python() -> str:
+    """A Python with pycose, which reads nothing with the cbor2 that all others use: an environment of its own."""
+    root = Path(__file__).resolve().parent.parent
+    judge = Environment(root / ".venv-cose", root / "locks", ("cose",))
+    try:
+        judge.ensure("cose")
+    except Unavailable as lack:
+        pytest.skip(str(lack))
+    return str(judge.python)
