@@ -54,9 +54,9 @@ BROKER = (
     ("host", Text(64), ...),
     ("port", Int(1, 65_535), 8883),
     ("tls", Int(0, 1), 1),
-    ("ca", Text(64), "/ca.der"),
-    ("certificate", Text(64), "/device.der"),
-    ("private_key", Text(64), "/device.key.der"),
+    ("ca", Text(64), "ca.der"),
+    ("certificate", Text(64), "device.der"),
+    ("private_key", Text(64), "device.key.der"),
 )
 WIFI = (("ssid", Text(32), ...), ("password", Text(64), ""))
 

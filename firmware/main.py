@@ -14,12 +14,11 @@ from wire.enrol import id_text
 from wire.report import RESET_CAUSES
 
 
-def make(board=None):
+def make():
     """The device, ready to run."""
-    files = Files(board.ROOT if board else "/")
+    files = Files()
     settings = config.load(files)
-    if board is None:
-        board = boards.load(settings.board)
+    board = boards.load(settings.board)
     if settings.role == "station":
         from firmware.station import Station as Role
     else:
@@ -46,4 +45,4 @@ def run():
             sys.print_exception(error)
         import machine
 
-        machine.reset()
+        getattr(machine, "reset", sys.exit)()  # the unix port's machine cannot: there a service starts us again

@@ -1,6 +1,6 @@
 """Files on flash, and small records that survive a power cut at any instant.
 
-Owns: reading, appending and replacing files under one root; `Slots`, a record kept in two files in turn.
+Owns: reading, appending and replacing files; `Slots`, a record kept in two files in turn.
 Refuses: knowing what the bytes mean.
 Invariants: close() is the flush (MicroPython has no fsync), so every write opens, writes and closes; what `Slots.load`
 gives back is the newest record that was ever saved whole, or None if there never was one.
@@ -17,8 +17,8 @@ _HEAD = ">IH"  # generation, length
 class Files:
     """All file access of the firmware goes through here, so that tests can cut the power at each operation."""
 
-    def __init__(self, root="/"):
-        self.root = root if root.endswith("/") else root + "/"
+    def __init__(self, root=""):
+        self.root = root  # "" is where the board starts: the root of its flash
 
     def read(self, name, offset=0, size=-1):
         """The bytes, fewer at the file's end; None if there is no such file."""
@@ -68,7 +68,7 @@ class Files:
         return [(name, os.stat(path + "/" + name)[6]) for name in os.listdir(path)]
 
     def free_bytes(self):
-        numbers = os.statvfs(self.root)
+        numbers = os.statvfs(self.root or ".")
         return numbers[0] * numbers[3]
 
 

@@ -28,6 +28,7 @@ class Command(NamedTuple):
 COMMANDS: Final = (
     Command("inspect", "household", "say what a message is, who signed it and whether it holds", "pilot.inspect"),
     Command("gateway", "site operator", "hear devices, seal what they signed, pass commands down", "gateway.cli"),
+    Command("build-firmware", "installer", "compile the firmware for each kind of board", "hardware.build", "pilot"),
     Command("doctor", "site operator", "say what is there and what is missing", "pilot.doctor"),
     Command("test", "engineer", "run the whole test suite: style, types, directions, tests", "pilot.suite", "dev"),
     Command("bench", "engineer", "measure one part against its limits", "pilot.bench", "dev"),

@@ -32,7 +32,6 @@ class Board:
     GPIOS = ()
     POWER_GOOD = None  # an input that falls while the supply still lasts some milliseconds
     WATCHDOG_MS = 8_000
-    ROOT = "/"
     FLASH_BYTES = 1 << 21  # of the file system
 
     def __init__(self):

