@@ -61,7 +61,7 @@ class Cable(Named):
 @dataclass(frozen=True, kw_only=True)
 class House(AtNode):
     profile: str = f.choice(parts.PROFILES, "household")
-    annual_kwh: int = f.number(100, 1_000_000)
+    annual_kwh: int = f.number(100, 500_000)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -47,7 +47,11 @@ class Reading:
         """The row, or None after noting everything that is wrong with it."""
         before = len(self.problems)
         if not isinstance(value, dict):
-            self.problem(path, f"{value!r} is not a table", f"write [{path[-1]}] and its keys on lines of their own")
+            self.problem(
+                path,
+                f"{value!r} is not a table",
+                "write its keys in one table, in lines under [name] or as { key = value }",
+            )
             self._broken.add(rows)
             return None
         fields = {_key(field): field for field in dataclasses.fields(rows)}  # type: ignore[arg-type]

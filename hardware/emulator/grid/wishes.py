@@ -6,7 +6,7 @@ roof give more than the sun, nor a store more than it holds; what is forced is b
 """
 
 import datetime
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from hardware.site.model import Site
 
@@ -39,7 +39,7 @@ class Wishes:
         }
         self._day = datetime.date.min
         self._second = 0
-        self._curves: dict[str, list[int]] = {}
+        self._curves: dict[str, Sequence[int]] = {}
 
     def at(self, time_s: int, live: Collection[str]) -> dict[str, Power]:
         """All wishes at a second, if these nodes have voltage."""
@@ -101,13 +101,14 @@ class Wishes:
             self._day = day
             self._curves = self._day_curves(day)
 
-    def _day_curves(self, day: datetime.date) -> dict[str, list[int]]:
+    def _day_curves(self, day: datetime.date) -> dict[str, Sequence[int]]:
+        """Milliwatts by second; a memoryview gives plain integers at four bytes each."""
         site, seed = self._site, self._seed
         curves = {h.name: demand.day_w(seed, h.name, h.profile, h.annual_kwh, day) for h in site.houses}
         sky = sun.Sky(site, seed, day) if site.panels else None
         if sky is not None:
             curves |= {row.name: sky.roof_w(row) for row in site.panels}
-        return {name: (curve * 1000).astype("int64").tolist() for name, curve in curves.items()}
+        return {name: (curve * 1000).astype("int32").data for name, curve in curves.items()}
 
 
 def _first(*values: int | None) -> int:
