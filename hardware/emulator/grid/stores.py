@@ -14,7 +14,7 @@ from hardware.site.model import Store
 NJ_PER_WH = 3_600_000_000_000
 DAY_US = 86_400_000_000
 AIR_C = 22.0
-WARMER_C_PER_LOST_W = 0.05
+WARMER_C = 12.0  # where it settles above the air at its rated power
 WARMING_US = 2_400_000_000
 BANK_EMPTY_V = 24.0
 BANK_SPAN_V = 3.2
@@ -60,6 +60,6 @@ class Charge:
         into_nj = moved_nj * efficiency // 1000 if power_mw > 0 else moved_nj * 1000 // efficiency
         leaked_nj = self._capacity_nj * self._store.self_discharge_permille_per_day * for_us // (1000 * DAY_US)
         self._held_nj = max(0, self._held_nj + into_nj - leaked_nj)
-        lost_w = abs(power_mw) * (1000 - efficiency) / 1e6
-        settled_c = AIR_C + lost_w * WARMER_C_PER_LOST_W
+        rated_w = self._store.charge_w_max if power_mw > 0 else self._store.discharge_w_max
+        settled_c = AIR_C + WARMER_C * (power_mw / 1000 / rated_w) ** 2
         self.temperature_c = settled_c + (self.temperature_c - settled_c) * math.exp(-for_us / WARMING_US)
