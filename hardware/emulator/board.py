@@ -76,6 +76,7 @@ class Board:
         self.log: deque[str] = deque(maxlen=200)
         self.on_line: Callable[[str], None] | None = None
         self.on_boot: Callable[[], None] | None = None
+        self.on_power_off: Callable[[], None] | None = None
         self.process: subprocess.Popen[bytes] | None = None
         self.powered = False
         self.rtc_offset_us: int | None = None  # RTC minus site time; None: it starts at the chip's epoch
@@ -84,7 +85,7 @@ class Board:
         self._shims = shims
         self._cause = Cause.POWER_ON
         self._boot: Event | None = None
-        self._has_booted = False
+        self._has_booted = self._hung = False
         self._sock: socket.socket | None = None
         self._output: IO[bytes] | None = None
         self._line = b""
@@ -96,7 +97,7 @@ class Board:
         self._now_us = timeline.now_us()
         self._agenda = Agenda()
         self._deadline_us = FOREVER
-        self._wants_bytes = False
+        self._wants_bytes = self._polls_sockets = False
         self._woken = False
         self._waiting = False
         self._answer_due = False
@@ -125,6 +126,9 @@ class Board:
         self.next_us = self._deadline_us if event_us is None else min(event_us, self._deadline_us)
 
     def advance(self, horizon_us: int) -> None:
+        if self._hung:
+            self.next_us = FOREVER
+            return
         if self._woken and not self._answer_due:
             self._now_us = max(self._now_us, self.timeline.now_us())
             self._go(horizon_us)
@@ -160,7 +164,7 @@ class Board:
         if not self.timeline.lock_step:
             return
         ms, wants = struct.unpack("<iB", payload)
-        self._wants_bytes = bool(wants)
+        self._wants_bytes, self._polls_sockets = bool(wants & 1), bool(wants & 2)
         self._suspend(FOREVER if ms < 0 else (self._now_us // 1000 + ms) * 1000)
         if self._woken:
             self.next_us = self._now_us
@@ -172,9 +176,14 @@ class Board:
         self._plan()
 
     def _awoken(self, payload: bytes) -> None:
-        if self._waiting:
+        if self._waiting and not self._hung:
             self._now_us = max(self._now_us, self.timeline.live_us())
             self._go(self._now_us)
+
+    @property
+    def listens(self) -> bool:
+        """Whether bytes on a socket end its wait."""
+        return self._waiting and self._polls_sockets and not self._answer_due
 
     # ---- talking
 
@@ -275,6 +284,14 @@ class Board:
         self._stop()
         self.rtc_offset_us = None
         self.rtc_memory = b""
+        if self.on_power_off:
+            self.on_power_off()
+
+    def hang(self) -> None:
+        """The processor stops dead, as behind an endless loop with interrupts off; only a watchdog helps."""
+        if self.process is not None:
+            self._hung = True
+            self.process.send_signal(signal.SIGSTOP)
 
     def reset(self, cause: Cause, why: str, after_us: int = 0) -> None:
         """Restart with RTC and its memory kept. A brown-out is a reset with Cause.POWER_ON."""
@@ -301,7 +318,7 @@ class Board:
         if self.rtc_offset_us is None:
             self.rtc_offset_us = self.spec.epoch_s * 1_000_000 - self._now_us
         self.tally.boots += 1
-        self._has_booted = False
+        self._has_booted = self._hung = False
         hello = self._hello()
         ours.send(len(hello).to_bytes(2, "little") + hello)
         environment = {
@@ -320,7 +337,7 @@ class Board:
         os.set_blocking(self._output.fileno(), False)
         asyncio.get_running_loop().add_reader(self._output.fileno(), self.read_output)
         self.awake_since = time.monotonic()
-        self._waiting = self._woken = self._answer_due = self._wants_bytes = False
+        self._waiting = self._woken = self._answer_due = self._wants_bytes = self._polls_sockets = False
         self._deadline_us = self.next_us = FOREVER
         self._agenda, self._reader = Agenda(), messages.Reader()
         self.timeline.add(self)

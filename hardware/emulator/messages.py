@@ -10,7 +10,7 @@ In lock-step a board says what it has to say, then `W`; the emulator lets it go 
 | from the board | payload | answer |
 | --- | --- | --- |
 | B booted | | |
-| W wait | ms i32 (-1: for ever), wants u8 (1: bytes on a UART end the wait) | G |
+| W wait | ms i32 (-1: for ever), wants u8 (1: bytes on a UART end it, 2: bytes on a socket do) | G |
 | A a socket ended my wait | | G, unless one is under way |
 | U UART set-up, u UART bytes | id u8, baud u32, tx i8, rx i8, bits u8, parity i8, stop u8; id u8, bytes | |
 | t UART all sent? | id u8 | 0 or 1 |

@@ -74,14 +74,14 @@ class Timeline:
 
     def __init__(self, start_us: int | None = None) -> None:
         wall = time.time_ns() // 1000
-        self._offset_us = (wall if start_us is None else start_us) - time.monotonic_ns() // 1000
+        self.offset_us = (wall if start_us is None else start_us) - time.monotonic_ns() // 1000
         self._agenda = Agenda()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_us = FOREVER
         self.on_step: Callable[[int], None] | None = None
 
     def now_us(self) -> int:
-        return time.monotonic_ns() // 1000 + self._offset_us
+        return time.monotonic_ns() // 1000 + self.offset_us
 
     def live_us(self) -> int:
         """What the time is for something that comes from outside."""
@@ -146,6 +146,8 @@ class LockStep(Timeline):
         self._holds: Counter[str] = Counter()
         self._held_since = 0.0
         self.overdue: Counter[str] = Counter()  # what took longer than PATIENCE_S, by reason
+        self.unread: list[Callable[[], bool]] = []  # says whether a board has bytes that it will take at once
+        self._unread_since = 0.0
         self._again: asyncio.Handle | None = None
         self._pumping = False
         self.set_speed(speed)
@@ -225,13 +227,14 @@ class LockStep(Timeline):
     def _pump(self, end: float) -> float | None:
         """None: something outside will kick; otherwise the wall seconds after which to try again."""
         while True:
-            awake = self._awake()
-            for fd, _ in self._epoll.poll(_SLICE_S if awake else 0):
+            busy = self._awake() or self._unread()
+            heard = self._epoll.poll(_SLICE_S if busy else 0)
+            for fd, _ in heard:
                 board = self._boards.get(fd)
                 if board:
                     board.hear()
             now = time.monotonic()
-            if not self._awake():
+            if not (busy or heard):  # in this order: a board says that it is awake before it takes bytes
                 if self.network.poll(0):
                     return 0
                 if self._held(now):
@@ -241,6 +244,22 @@ class LockStep(Timeline):
                     return wait_s
             if now > end:
                 return 0
+
+    def _unread(self) -> bool:
+        unread = False
+        for guard in self.unread:
+            unread |= guard()
+        if not unread:
+            self._unread_since = 0.0
+            return False
+        now = time.monotonic()
+        self._unread_since = self._unread_since or now
+        if now - self._unread_since < PATIENCE_S:
+            return True
+        if self._unread_since > 0:
+            self.overdue["bytes that a board does not take"] += 1
+            self._unread_since = -PATIENCE_S  # counted once
+        return False
 
     def _awake(self) -> bool:
         """Is a board computing? One that does so for very long no longer counts."""

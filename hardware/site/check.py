@@ -132,6 +132,9 @@ def accounts(reading: Reading) -> None:
             reading.problem((*path, "device"), cause, "give each account a device of its own")
         if row.loss_permille and row.role != "user":
             reading.problem((*path, "loss_permille"), f"'{row.name}' is no user", "write the lines at the users")
+        if row.role == "station" and (row.tokens_mt or row.rights_wh):
+            cause = f"'{row.name}' is a station: its account begins with its enrolment, and empty"
+            reading.problem(path, cause, "remove its tokens_mt and rights_wh")
         for station, _ in row.loss_permille:
             if row.role == "user" and station not in stations:
                 cause = f"a line leads to '{station}', which is no participant with role = \"station\""

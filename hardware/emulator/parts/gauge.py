@@ -12,6 +12,7 @@ from enum import StrEnum
 from ..port import Phase, Reading, Terminal
 
 NOISE = 1.5e-4  # of the value; a steady house still moves a meter's last digits
+VOLTAGE_NOISE = 1e-3  # mains are never still, and captured lines of real meters show it at every reading
 DRIFT_PER_S = 1e-4
 
 
@@ -64,7 +65,7 @@ class Gauge:
         gain = self._gain
         return replace(
             now,
-            voltage_v=now.voltage_v * (1 + self._noise()),
+            voltage_v=now.voltage_v * (1 + self._random.uniform(-VOLTAGE_NOISE, VOLTAGE_NOISE)),
             current_a=now.current_a * gain * (1 + self._noise()),
             power_w=now.power_w * gain * (1 + self._noise()),
             reactive_var=now.reactive_var * gain,

@@ -169,7 +169,7 @@ def _step(p, t, ready, wants, sockets):
     if ms - mark & _WRAP > 0x8000000:
         mark = ms
         rebase()
-    tell(87, pack("<iB", t, wants))  # W
+    tell(87, pack("<iB", t, wants | (2 if sockets else 0)))  # W
     _go = False
     flush()
     while not _go:
