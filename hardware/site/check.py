@@ -109,36 +109,44 @@ def tariffs(reading: Reading) -> None:
             reading.problem((*path, "from"), cause, "give every tariff a beginning of its own")
 
 
-def accounts(reading: Reading) -> None:
-    """One company; who measures and acts for whom; lines lead from users to stations."""
-    people = reading.of(m.Participant)
-    stations = [row.name for _, row in people if row.role == "station"]
+def devices(reading: Reading) -> None:
+    """Who measures and acts for whom: a meter for a user, a station's board for a station, each for one account."""
     roles = {row.name: row.role for _, row in reading.of(m.Board)}
     roles |= {row.name: "meter" for _, row in reading.of(m.Polled)}
-    used = Counter(row.device for _, row in people)
-    for path, row in people:
+    used = Counter(row.device for _, row in reading.of(m.Participant))
+    for path, row in reading.of(m.Participant):
         needs = {"user": "meter", "station": "station"}.get(row.role)
-        if needs and row.device is None:
-            reading.problem(path, f"nothing measures for '{row.name}'", "add a line: device = the name of its board")
-        elif row.device is not None and needs is None:
-            reading.problem((*path, "device"), f"a {row.role} has no device", "remove the line")
-        elif row.device is not None and row.device not in roles:
-            reading.problem((*path, "device"), f"there is no device '{row.device}'", _one_of(roles))
-        elif row.device is not None and roles[row.device] != needs:
+        spot = (*path, "device")
+        if row.device is None:
+            if needs:
+                remedy = "add a line: device = the name of its board"
+                reading.problem(path, f"nothing measures for '{row.name}'", remedy)
+        elif needs is None:
+            reading.problem(spot, f"a {row.role} has no device", "remove the line")
+        elif row.device not in roles:
+            reading.problem(spot, f"there is no device '{row.device}'", _one_of(roles))
+        elif roles[row.device] != needs:
             cause = f"'{row.device}' is a {roles[row.device]}, and '{row.name}' a {row.role}"
-            reading.problem((*path, "device"), cause, f'name a board with role = "{needs}"')
-        elif row.device is not None and used[row.device] > 1:
+            reading.problem(spot, cause, f'name a board with role = "{needs}"')
+        elif used[row.device] > 1:
             cause = f"'{row.device}' measures for more than one account"
-            reading.problem((*path, "device"), cause, "give each account a device of its own")
+            reading.problem(spot, cause, "give each account a device of its own")
+
+
+def accounts(reading: Reading) -> None:
+    """Lines lead from users to stations; a station has nothing at the start."""
+    people = reading.of(m.Participant)
+    stations = [row.name for _, row in people if row.role == "station"]
+    for path, row in people:
+        spot = (*path, "loss_permille")
         if row.loss_permille and row.role != "user":
-            reading.problem((*path, "loss_permille"), f"'{row.name}' is no user", "write the lines at the users")
+            reading.problem(spot, f"'{row.name}' is no user", "write the lines at the users")
+        elif strange := [station for station, _ in row.loss_permille if station not in stations]:
+            cause = f"a line leads to '{strange[0]}', which is no participant with role = \"station\""
+            reading.problem(spot, cause, _one_of(stations))
         if row.role == "station" and (row.tokens_mt or row.rights_wh):
             cause = f"'{row.name}' is a station: its account begins with its enrolment, and empty"
             reading.problem(path, cause, "remove its tokens_mt and rights_wh")
-        for station, _ in row.loss_permille:
-            if row.role == "user" and station not in stations:
-                cause = f"a line leads to '{station}', which is no participant with role = \"station\""
-                reading.problem((*path, "loss_permille"), cause, _one_of(stations))
 
 
 def ledger(reading: Reading) -> None:
@@ -187,7 +195,8 @@ CHECKS: tuple[tuple[tuple[type, ...], Callable[[Reading], None]], ...] = (
     ((), stores),
     ((), chargers),
     ((), tariffs),
-    ((m.Board, m.Polled, m.Participant), accounts),
+    ((m.Board, m.Polled, m.Participant), devices),
+    ((m.Participant,), accounts),
     ((m.Gateway,), ledger),
     ((m.Board,), faults),
     (PLACES, check_boards.places_named),

@@ -201,6 +201,8 @@ MISTAKES = [
     ("{ depot = 20 }", "{ depot = 1000 }", ["depot = 1000 is not a loss", "0 to 999"], None),
     ("{ depot = 20 }", "{ company = 20 }", ["'company', which is no participant"], None),
     ("rights_wh = 1000", "rights_wh = 1000\nloss_permille = { depot = 20 }", ["'company' is no user"], "loss_permille"),
+    ('device = "keeper"', 'device = "keeper"\ntokens_mt = 1', ["account begins with its enrolment"],
+     '[[ledger.participant]]\nname = "depot"'),
     (GATEWAY, "", ["no gateway to bring it readings"], "[ledger]"),
 ]  # fmt: skip
 
