@@ -11,6 +11,7 @@ until `adopt`; a tree once made is never changed, so an older height stays reada
 from bisect import bisect_left, insort
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
+from operator import itemgetter
 from typing import Any, NamedTuple, Protocol
 
 from wire import cbor
@@ -18,29 +19,33 @@ from wire.chain import proof
 
 Value = int | bytes | str | tuple[Any, ...]
 
+EMPTY = proof.EMPTY
 KEPT_HEIGHTS = 64
 DEPTH = 256
 
 
 class Leaf:
-    """One key and its value, and where it hangs."""
+    """One key and its value, and where it hangs: SHA-256 of the key, as bytes and as a number."""
 
-    __slots__ = ("data", "hash", "key", "path", "value")
+    __slots__ = ("bits", "data", "hash", "key", "path", "value")
     hash: bytes
 
-    def __init__(self, key: bytes, path: int, value: Value, data: bytes, salt: bytes) -> None:
+    def __init__(self, key: bytes, path: bytes, value: Value, data: bytes, salt: bytes) -> None:
         self.key = key
         self.path = path
+        self.bits = int.from_bytes(path, "big")
         self.value = value
         self.data = data
-        self.hash = proof.leaf_hash(path.to_bytes(32, "big"), self.seal(salt))
+        # wire/chain/proof.py's leaf_hash and seal, here without their calls: they cost as much as the hashing.
+        blind = sha256(salt + path + data).digest()
+        self.hash = sha256(b"\x00" + path + sha256(blind + data).digest()).digest()
 
     def blind(self, salt: bytes) -> bytes:
         """Keeps who sees this leaf beside another's proof from guessing what is in it."""
-        return sha256(salt + self.path.to_bytes(32, "big") + self.data).digest()
+        return sha256(salt + self.path + self.data).digest()
 
     def seal(self, salt: bytes) -> bytes:
-        return sha256(self.blind(salt) + self.data).digest()
+        return proof.seal(self.blind(salt), self.data)
 
 
 class Fork:
@@ -52,13 +57,13 @@ class Fork:
     def __init__(self, left: "Tree", right: "Tree") -> None:
         self.left = left
         self.right = right
-        a = proof.EMPTY if left is None else left.hash
-        b = proof.EMPTY if right is None else right.hash
+        a = EMPTY if left is None else left.hash
+        b = EMPTY if right is None else right.hash
         self.hash = sha256(b"\x01" + a + b).digest()
 
 
 Tree = Leaf | Fork | None
-Change = tuple[int, Leaf | None]  # where, and the new leaf or none
+Change = tuple[int, Leaf | None]  # where (Leaf.bits), and the new leaf or none
 
 
 def grow(tree: Tree, changes: list[Change], depth: int = 0) -> Tree:
@@ -66,8 +71,8 @@ def grow(tree: Tree, changes: list[Change], depth: int = 0) -> Tree:
     if not changes:
         return tree
     if len(changes) == 1 and not isinstance(tree, Fork):
-        path, leaf = changes[0]
-        if tree is None or tree.path == path:
+        bits, leaf = changes[0]
+        if tree is None or tree.bits == bits:
             return leaf
         return tree if leaf is None else _part(tree, leaf, depth)
     bit = DEPTH - 1 - depth
@@ -76,7 +81,7 @@ def grow(tree: Tree, changes: list[Change], depth: int = 0) -> Tree:
     right: Tree
     if isinstance(tree, Fork):
         left, right = tree.left, tree.right
-    elif tree is not None and tree.path >> bit & 1:
+    elif tree is not None and tree.bits >> bit & 1:
         left, right = None, tree
     else:
         left, right = tree, None
@@ -98,21 +103,21 @@ def _split(changes: list[Change], bit: int) -> int:
 
 def _part(a: Leaf, b: Leaf, depth: int) -> Tree:
     """Two leaves where there was one: forks down to the first bit in which they differ."""
-    fork_depth = DEPTH - (a.path ^ b.path).bit_length()
-    low, high = (a, b) if a.path < b.path else (b, a)
+    fork_depth = DEPTH - (a.bits ^ b.bits).bit_length()
+    low, high = (a, b) if a.bits < b.bits else (b, a)
     tree = Fork(low, high)
     for level in range(fork_depth - 1, depth - 1, -1):
-        tree = Fork(None, tree) if a.path >> (DEPTH - 1 - level) & 1 else Fork(tree, None)
+        tree = Fork(None, tree) if a.bits >> (DEPTH - 1 - level) & 1 else Fork(tree, None)
     return tree
 
 
-def find(tree: Tree, path: int) -> tuple[Leaf | None, list[bytes]]:
-    """The leaf where `path` ends (perhaps another's), and the hashes beside the way, root first."""
+def find(tree: Tree, bits: int) -> tuple[Leaf | None, list[bytes]]:
+    """The leaf where the way ends (perhaps another's), and the hashes beside the way, root first."""
     beside = []
     bit = DEPTH - 1
     while isinstance(tree, Fork):
-        tree, other = (tree.right, tree.left) if path >> bit & 1 else (tree.left, tree.right)
-        beside.append(proof.EMPTY if other is None else other.hash)
+        tree, other = (tree.right, tree.left) if bits >> bit & 1 else (tree.left, tree.right)
+        beside.append(EMPTY if other is None else other.hash)
         bit -= 1
     return tree, beside
 
@@ -148,7 +153,7 @@ class Staged(NamedTuple):
 
 
 def root_of(tree: Tree) -> bytes:
-    return proof.EMPTY if tree is None else tree.hash
+    return EMPTY if tree is None else tree.hash
 
 
 class State:
@@ -168,7 +173,7 @@ class State:
         state = cls(salt, height)
         leaves: dict[bytes, Leaf | None] = {}
         for key, data in rows:
-            leaves[key] = Leaf(key, path_of(key), freeze(cbor.decode(data)), data, salt)
+            leaves[key] = Leaf(key, proof.path_of(key), freeze(cbor.decode(data)), data, salt)
         state.adopt(state._staged(leaves), height)
         return state
 
@@ -197,13 +202,13 @@ class State:
                 if old is not None:
                     leaves[key] = None
             elif old is None or old.value != value:
-                path = path_of(key) if old is None else old.path
+                path = proof.path_of(key) if old is None else old.path
                 leaves[key] = Leaf(key, path, value, cbor.encode(value), self._salt)  # type: ignore[arg-type]
         return self._staged(leaves)
 
     def _staged(self, leaves: dict[bytes, Leaf | None]) -> Staged:
-        changes = [(path_of(key) if leaf is None else leaf.path, leaf) for key, leaf in leaves.items()]
-        changes.sort(key=lambda change: change[0])
+        changes = [(bits_of(key) if leaf is None else leaf.bits, leaf) for key, leaf in leaves.items()]
+        changes.sort(key=itemgetter(0))
         return Staged(grow(self._tree, changes), leaves)
 
     def adopt(self, staged: Staged, height: int) -> None:
@@ -228,13 +233,12 @@ class State:
     def prove(self, key: bytes, height: int | None = None) -> tuple[bytes | None, proof.StateProof]:
         """The value's bytes after that block, or None, and the proof of either. KeyError where it is too long ago."""
         tree = self._trees[self.height if height is None else height]
-        path = path_of(key)
-        leaf, beside = find(tree, path)
+        leaf, beside = find(tree, bits_of(key))
         if leaf is None:
             return None, proof.StateProof(tuple(beside))
-        if leaf.path == path:
+        if leaf.key == key:
             return leaf.data, proof.StateProof(tuple(beside), blind=leaf.blind(self._salt))
-        return None, proof.StateProof(tuple(beside), other=(leaf.path.to_bytes(32, "big"), leaf.seal(self._salt)))
+        return None, proof.StateProof(tuple(beside), other=(leaf.path, leaf.seal(self._salt)))
 
     def rows(self) -> Iterator[tuple[bytes, bytes]]:
         """Every key and its value's bytes, in order: what a snapshot holds."""
@@ -293,7 +297,7 @@ class Draft:
         return self._state.stage(self._block)
 
 
-def path_of(key: bytes) -> int:
+def bits_of(key: bytes) -> int:
     return int.from_bytes(proof.path_of(key), "big")
 
 

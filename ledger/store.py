@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -218,12 +219,23 @@ def _lock(path: Path) -> IO[str]:
 
 
 def encode_results(results: Sequence[Result]) -> bytes:
-    return cbor.encode(
-        [
-            [r.reason, r.detail, [[e.kind, [[name, value] for name, value in e.fields.items()]] for e in r.events]]
-            for r in results
-        ]
-    )
+    """CBOR, as `cbor.encode` has it; put together here because names and ids come again and again."""
+    pieces = [cbor.head(cbor.ARRAY, len(results))]
+    add = pieces.append
+    for result in results:
+        pieces += (_ARRAY_OF_3, _encoded(result.reason), _encoded(result.detail), _array(len(result.events)))
+        for event in result.events:
+            pieces += (_ARRAY_OF_2, _encoded(event.kind), _array(len(event.fields)))
+            for name, value in event.fields.items():
+                add(_ARRAY_OF_2)
+                add(_encoded(name))
+                add(_encoded(value))
+    return b"".join(pieces)
+
+
+_encoded = lru_cache(16_384)(cbor.encode)
+_array = lru_cache(256)(partial(cbor.head, cbor.ARRAY))
+_ARRAY_OF_2, _ARRAY_OF_3 = cbor.head(cbor.ARRAY, 2), cbor.head(cbor.ARRAY, 3)
 
 
 def decode_results(raw: bytes) -> tuple[Result, ...]:
