@@ -51,6 +51,7 @@ class Relayer:
         """The next step for one lock."""
         number = lock["lock"]
         height, time_s = await target.status()
+        height = max(height, 1)  # a chain that has no block yet makes its first one for this proof
         receipt = await target.evidence(RECEIPTS.key(number), height)
         if receipt.value is not None:
             await self._acknowledge(source, target, number, height)
