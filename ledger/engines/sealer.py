@@ -43,7 +43,6 @@ class Sealer:
         self._validators_hash = comet.validators_hash(genesis.validators)
         self.chain_id = genesis.chain_id
         self.time_ns = genesis.time_ns - 1  # the first block may carry the time of the genesis
-        self.app_hash_sealed = b""  # the one that the head's header carries
         self._commit = Commit(0, 0, BlockID(), ())
         self._results_hash = merkle.EMPTY_ROOT
 
@@ -51,7 +50,6 @@ class Sealer:
         assert block.light is not None
         light = LightBlock.decode(block.light)
         self.time_ns = light.header.time_ns
-        self.app_hash_sealed = light.header.app_hash
         self._commit = light.commit
         self._results_hash = comet.results_hash([(r.code, r.reason.encode()) for r in block.results])
 
