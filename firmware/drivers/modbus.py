@@ -269,22 +269,16 @@ class Talk:
         if steps is None:
             return None
         try:
-            words = self._slave.poll(now_ms)
-            if words is None:
-                return None
-            following = steps.send(words)
-        except StopIteration as end:
-            self._steps = None
-            return end.value
+            heard = self._slave.poll(now_ms)
         except Fault as fault:
-            following = self._after(fault)
-        self._slave.start(following, now_ms)
-        return None
-
-    def _after(self, fault):
-        """What the reading asks instead; a fault that it does not catch comes out again and ends it."""
-        steps = self._steps
-        self._steps = None
-        following = steps.throw(fault)
+            heard = fault
+        if heard is None:
+            return None
+        self._steps = None  # unless it asks on, it is over: with a sample, or with a fault that comes out here
+        try:
+            asked = steps.throw(heard) if isinstance(heard, Fault) else steps.send(heard)
+        except StopIteration as end:
+            return end.value
         self._steps = steps
-        return following
+        self._slave.start(asked, now_ms)
+        return None

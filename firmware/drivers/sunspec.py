@@ -150,14 +150,15 @@ class SunSpec(Talk):
         return words
 
     def _order(self, model, at, values):
-        """Write consecutive points of a model; a generator. A refusal is kept, not raised: it costs no reading."""
+        """Write consecutive points of a model; a generator. Returns the exception's code where the device refuses, 0
+        where it takes them: a refusal costs no reading."""
         try:
             yield order(self._address, self._models[model][0] + at, values)
-            self.refused = 0
+            return 0
         except Fault as fault:
             if fault.reason != EXCEPTION:
                 raise
-            self.refused = fault.detail
+            return fault.detail
 
     def _rated_w(self):
         """WMax of the settings, or the nameplate's rating; a generator."""

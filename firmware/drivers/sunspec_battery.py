@@ -94,18 +94,19 @@ class SunSpecBattery(SunSpec):
         revert = self.revert_s if on else 0
         high, low = (watts >> 16) & 0xFFFF, watts & 0xFFFF
         values = (int(on), 1, high, low, 0, 0, words[28], words[29], int(on), revert >> 16, revert & 0xFFFF)
-        yield from self._order(704, 22, values)
+        self.refused = yield from self._order(704, 22, values)
 
     def _set_124(self, words, limit_w):
         """Both rates at once: charging at x is a charge limit of x and a discharge limit of -x. The timer ends it."""
         if limit_w is None:
-            yield from self._order(124, 5, (0,))
+            self.refused = yield from self._order(124, 5, (0,))
             return
         rated = unsigned_point(words, 2, 18) or self._rated
         share = per_cent(limit_w, rated, words[25])
         from_grid = 1 if words[17] != 0xFFFF else 0xFFFF
-        yield from self._order(124, 12, (-share, share, 0, self.revert_s, 0, from_grid))
-        yield from self._order(124, 5, (3,))
+        self.refused = yield from self._order(124, 12, (-share, share, 0, self.revert_s, 0, from_grid))
+        if not self.refused:
+            self.refused = yield from self._order(124, 5, (3,))
 
     def _read_order(self, words):
         """The power in force as limit_w, None: none."""

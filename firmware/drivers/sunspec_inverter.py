@@ -42,9 +42,9 @@ class SunSpecInverter(SunSpec):
         revert = self.revert_s if on else 0
         if self._control == 704:
             values = (int(on), share if on else full, full, 0, revert >> 16, revert & 0xFFFF)
-            yield from self._order(704, 14, values)
+            self.refused = yield from self._order(704, 14, values)
         else:
-            yield from self._order(123, 5, (share if on else full, 0, revert, 0, int(on)))
+            self.refused = yield from self._order(123, 5, (share if on else full, 0, revert, 0, int(on)))
 
     def _read_limit(self, words):
         """The limit in force as limit_w (feeding in is negative), None: none."""

@@ -1,7 +1,8 @@
 """Drivers on a bench: the same test drives a driver in this process or inside a MicroPython, against real or scripted
 parts on a line that keeps its pace, all in one virtual time.
 
-Owns: `World` (time, line, chips, pins), `House` (a load to measure), the runtimes `cpython`, `micropython32`, `micropython64`.
+Owns: `World` (time, line, chips, pins), `House` and `Plant` (what is measured and told), the runtimes `cpython`,
+`micropython32`, `micropython64`.
 Refuses: judging. Invariant: what a driver hears does not depend on where it runs.
 """
 
@@ -14,7 +15,7 @@ from typing import Any
 
 from firmware.drivers import Fault, Sample
 from hardware.emulator.bus import I2cBus, UartLine
-from hardware.emulator.port import I2cPart, Phase, Reading, UartPart, UartPort
+from hardware.emulator.port import I2cPart, Phase, Reading, StoreState, UartPart, UartPort
 from hardware.emulator.timeline import Agenda, Event
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -216,3 +217,35 @@ class House:
         current_a = abs(complex(power_w, self.reactive_var / n)) / self.voltage_v if self.voltage_v else 0.0
         phase = Phase(self.voltage_v, current_a, power_w, self.reactive_var / n, imported / n, exported / n)
         return Reading((phase,) * n)
+
+
+class Plant(House):
+    """A terminal with a source or store behind it: the port `Converter`. It does at once what it is told."""
+
+    def __init__(self, sun_w: float = 0.0, capacity_wh: float = 0.0, phases: int = 3) -> None:
+        super().__init__(-sun_w, phases)
+        self.sun_w = sun_w
+        self.capacity_wh = capacity_wh
+        self.stored_wh = capacity_wh / 2
+        self.charge_w_max = self.discharge_w_max = 5_000.0
+        self.temperature_c = 31.5
+        self.orders: list[tuple[int, float | None]] = []
+        self.limits: list[tuple[int, float | None]] = []
+
+    def order(self, power_w: float | None, now_us: int) -> None:
+        self.orders.append((now_us, power_w))
+        self.load(power_w or 0.0, now_us)
+
+    def limit(self, power_w: float | None, now_us: int) -> None:
+        self.limits.append((now_us, power_w))
+        self.load(-min(self.sun_w, self.sun_w if power_w is None else power_w), now_us)
+
+    def available_w(self, now_us: int) -> float:
+        return self.sun_w
+
+    def store(self, now_us: int) -> StoreState | None:
+        if not self.capacity_wh:
+            return None
+        return StoreState(
+            self.stored_wh, self.capacity_wh, self.temperature_c, self.charge_w_max, self.discharge_w_max
+        )

@@ -8,8 +8,8 @@ import sys
 
 sys.path.insert(0, ".")
 
-from firmware.drivers import Fault  # noqa: E402
-from firmware.drivers.modbus import Line  # noqa: E402
+from firmware.drivers import Fault
+from firmware.drivers.modbus import Line
 
 
 def ask(*question):
@@ -47,10 +47,12 @@ class I2c:
         self._transfer(address, register.to_bytes(addrsize // 8, "big") + bytes(data), 0)
 
 
+handlers = {}  # pin -> what its interrupt calls
+
+
 class Pin:
     IRQ_RISING = 1
     IRQ_FALLING = 2
-    handlers = {}
 
     def __init__(self, number):
         self.number = number
@@ -59,7 +61,7 @@ class Pin:
         return ask("pin", self.number, level)
 
     def irq(self, handler=None, trigger=3):
-        Pin.handlers[self.number] = handler
+        handlers[self.number] = handler
 
 
 class Timer:
@@ -72,7 +74,7 @@ class Timer:
 
 def edge(number):
     """An edge on a pin whose interrupt is on."""
-    handler = Pin.handlers.get(number)
+    handler = handlers.get(number)
     if handler:
         handler(None)
 
@@ -106,7 +108,7 @@ def run(line):
         module, rest = rest.split(" ", 1)
         found = __import__("firmware.drivers." + module, None, None, ("*",))
         names.update((name, getattr(found, name)) for name in dir(found))
-        Pin.handlers.clear()
+        handlers.clear()
         names["d"] = None
         names["d"] = eval(rest, names)
         return None

@@ -189,7 +189,9 @@ class SunSpecDevice(Registers):
 
     def _ramp(self, target: float, now_us: int) -> None:
         if self._power_w is None:
-            self._power_w, self._ramp_us = self.from_w(now_us), now_us
+            self._power_w = self.from_w(now_us)
+        if target != self._target_w:
+            self._ramp_us = now_us  # the way begins now, however long it stood
         step = self.rated_w * self.part.pace["ramp_permille_s"] / 1000 * (now_us - self._ramp_us) / 1e6
         before = self._power_w if self._target_w is not None else None
         self._target_w, self._ramp_us = target, now_us
