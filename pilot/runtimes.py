@@ -25,6 +25,8 @@ Version = tuple[int, ...]
 
 # Debian's name of the same system with 32-bit words, whose objects have the sizes that boards have.
 NARROW: Final = {"amd64": "i386", "arm64": "armhf", "i386": "i386", "armhf": "armhf"}
+# Where distributions put servers, outside an ordinary user's PATH.
+SERVERS: Final = "/usr/sbin"
 
 
 class Kind(NamedTuple):
@@ -38,13 +40,17 @@ class Kind(NamedTuple):
     narrow: bool = False  # wanted with 32-bit words
 
 
-_WIDTH: Final = (
+_TELL: Final = (
     "-c",
-    "import sys; i = sys.implementation; print(i[0], '%d.%d.%d' % i[1][:3], 64 if sys.maxsize > 1 << 32 else 32)",
+    """if 1:
+        import sys
+        i = sys.implementation
+        print(i.name, "%d.%d.%d" % tuple(i.version[:3]), 64 if sys.maxsize > 1 << 32 else 32)
+    """,
 )
 KINDS: Final = {
-    "micropython32": Kind(("micropython",), _WIDTH, r"^micropython ([\d.]+) 32$", (1, 25), "micropython", narrow=True),
-    "micropython64": Kind(("micropython",), _WIDTH, r"^micropython ([\d.]+) 64$", (1, 25), "micropython"),
+    "micropython32": Kind(("micropython",), _TELL, r"^micropython ([\d.]+) 32$", (1, 25), "micropython", narrow=True),
+    "micropython64": Kind(("micropython",), _TELL, r"^micropython ([\d.]+) 64$", (1, 25), "micropython"),
     "mosquitto": Kind(("mosquitto",), ("-h",), r"mosquitto version ([\d.]+)", (2, 0), "mosquitto"),
     # Older ones die in the loader of the MicroPython that we unpack.
     "valgrind": Kind(("valgrind",), ("--version",), r"valgrind-([\d.]+)", (3, 24), "valgrind"),
@@ -141,7 +147,7 @@ def _given(name: str) -> Runtime | None:
 
 
 def _system(name: str) -> Runtime | None:
-    search = os.environ.get("PATH", os.defpath) + os.pathsep + "/usr/sbin"
+    search = os.environ.get("PATH", os.defpath) + os.pathsep + SERVERS
     for program in KINDS[name].programs:
         path = shutil.which(program, path=search)
         try:
