@@ -48,6 +48,11 @@ class ChainClient:
         answer = await self._read("/status")
         return answer[1], answer[3]
 
+    async def events(self, height: int) -> list[tuple[str, dict[str, Any]]]:
+        """What happened in that block, in order."""
+        results = (await self._read(f"/block/{height}"))[4]
+        return [(kind, dict(fields)) for _, _, events in results for kind, fields in events]
+
     async def light_block(self, height: int, known: int) -> bytes:
         """The encoded light block; `known` is the height that its reader trusts already."""
         raw: bytes = (await self._read(f"/header/{height}?known={known}"))[1]

@@ -32,6 +32,7 @@ COMMANDS: Final = (
     Command("doctor", "site operator", "say what is there and what is missing", "pilot.doctor"),
     Command("test", "engineer", "run the whole test suite: style, types, directions, tests", "pilot.suite", "dev"),
     Command("bench", "engineer", "measure one part against its limits", "pilot.bench", "dev"),
+    Command("experiment", "engineer", "run an experiment of the paper, its figures beside ours", "pilot.experiments"),
     Command("bundle", "engineer", "make a folder that sets up a machine without a network", "pilot.offline"),
 )
 
