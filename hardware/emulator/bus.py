@@ -32,7 +32,7 @@ class UartLine:
         self.dead = False
         self.flip_permille = 0  # of bytes that get one bit flipped, either way
         self._host, self._port, self._deliver = host, port, deliver
-        self._random = random.Random(seed)
+        self.random = random.Random(seed)
         self._baud, self._char_us, self._wired = 115_200, 87.0, True
         self._frame = b""
         self._frame_end: Event | None = None
@@ -79,7 +79,7 @@ class UartLine:
 
     def _answer(self, part: UartPart, at_us: int, reply: bytes) -> None:
         if at_us < self._line_us:  # two speak at once: neither can be read
-            reply = self._random.randbytes(len(reply))
+            reply = self.random.randbytes(len(reply))
         start = 0
         while start < len(reply):
             chunk = reply[start : start + FIFO]
@@ -99,8 +99,8 @@ class UartLine:
             return data
         noisy = bytearray(data)
         for i in range(len(noisy)):
-            if self._random.randrange(1000) < self.flip_permille:
-                noisy[i] ^= 1 << self._random.randrange(8)
+            if self.random.randrange(1000) < self.flip_permille:
+                noisy[i] ^= 1 << self.random.randrange(8)
         return bytes(noisy)
 
     def _listen(self, part: UartPart) -> None:
@@ -124,7 +124,7 @@ class UartLine:
             self._babbling()
 
     def _babbling(self) -> None:
-        noise = self._random.randbytes(self._random.randrange(1, 60))
+        noise = self.random.randbytes(self.random.randrange(1, 60))
         self._line_us = self._host.now_us() + 100_000
         self._arrives(noise)
         self._babble = self._host.at(self._line_us, self._babbling)

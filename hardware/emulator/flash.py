@@ -63,7 +63,7 @@ class Flash:
         self.ops = 0
         self.cut_at: int | None = None
         self.full = False
-        self._random = random.Random(seed)
+        self.random = random.Random(seed)
         self._before = (0, b"")
 
     @classmethod
@@ -106,15 +106,15 @@ class Flash:
         only) every cell is on its way and reads as anything between old and new."""
         at, before = self._before
         after = self._cells[at : at + len(before)]
-        if after == b"\xff" * BLOCK and self._random.random() < 0.5:
-            noise = self._random.randbytes(len(before))
+        if after == b"\xff" * BLOCK and self.random.random() < 0.5:
+            noise = self.random.randbytes(len(before))
             torn = bytes(b | n for b, n in zip(before, noise, strict=True))
         else:
-            done = self._random.randrange(len(before) + 1)
+            done = self.random.randrange(len(before) + 1)
             torn = after[:done] + before[done:]
             if 0 < done < len(before):
                 changing = before[done] ^ after[done]
-                half = before[done] ^ (changing & self._random.randrange(256))
+                half = before[done] ^ (changing & self.random.randrange(256))
                 torn = torn[:done] + bytes((half,)) + torn[done + 1 :]
         self._cells[at : at + len(torn)] = torn
 
@@ -122,9 +122,9 @@ class Flash:
         """Flip one bit, in a block that holds something unless one is named; says which byte and bit."""
         if block is None:
             used = [b for b in range(self.blocks) if self._cells[b * BLOCK : (b + 1) * BLOCK] != b"\xff" * BLOCK]
-            block = self._random.choice(used or range(self.blocks))
-        at = block * BLOCK + self._random.randrange(BLOCK)
-        bit = self._random.randrange(8)
+            block = self.random.choice(used or range(self.blocks))
+        at = block * BLOCK + self.random.randrange(BLOCK)
+        bit = self.random.randrange(8)
         self._cells[at] ^= 1 << bit
         return at, bit
 

@@ -53,7 +53,7 @@ class Agenda:
 class Walker(Protocol):
     """A board as lock-step sees it."""
 
-    awake_since: float  # wall time, 0.0 while it waits
+    awake_since: float  # wall time; 0 while it waits, negative once it computes for too long to be waited for
     next_us: int  # when it goes on unless something comes; FOREVER while it has nothing to wait for
 
     def fileno(self) -> int: ...
@@ -266,10 +266,13 @@ class LockStep(Timeline):
         awake = False
         now = 0.0
         for board in self._boards.values():
-            if board.awake_since:
+            if board.awake_since > 0:
                 now = now or time.monotonic()
                 if now - board.awake_since < PATIENCE_S:
                     awake = True
+                else:
+                    board.awake_since = -1.0
+                    self.overdue["a board that computes"] += 1
         return awake
 
     def _held(self, now: float) -> bool:

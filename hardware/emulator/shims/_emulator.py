@@ -51,6 +51,12 @@ def tell(op, data=b""):
         flush()
 
 
+def leave():
+    """What was told leaves now, also in lock-step."""
+    if not free:
+        flush()
+
+
 def flush():
     global _out
     pack_into("<HIH", _out, 0, len(_out) - 8, ms & _WRAP, us)

@@ -98,6 +98,7 @@ class Pin:
             return self._out if self._mode == 3 else ask(114, bytes((self._n,)))[0]  # r
         self._out = int(bool(v))
         tell(112, bytes((self._n, self._out)))  # p
+        _e.leave()  # a relay moves even if the next thing is an endless loop
 
     __call__ = value
 
@@ -225,6 +226,7 @@ _e.on[68] = _received  # D
 class WDT:
     def __init__(self, id=0, timeout=5000):
         tell(119, pack("<I", timeout))  # w
+        _e.leave()
 
     def feed(self):
         tell(102)  # f
