@@ -4,6 +4,7 @@ Rules:
 - Lines are set by a company; a user without a line to a station is never sent there.
 - A user orders whole units that its own meter, lately heard of, will see. A buyer pays all of it into escrow; a seller
   is taken only by a station that holds the rights to pay it with. Units not yet granted may be cancelled at any time.
+  A user has at most `orders_max` orders, so that nobody fills the queue.
 - A station's word is signed, and counts only with a number above the last one's. Its energy on the chain is that
   word's, moved by each unit proven by later rows.
 - Every application is answered in the transaction that made it: the one with the order, or the one that disconnected.
@@ -131,14 +132,12 @@ def close(ctx: Context, number: int) -> None:
         user_wh=grant.user_uwh // grants.MICRO,
     )
     left = grant.units - grant.paid
-    if not left:
-        return
-    if grant.side == Side.SELL:
+    if left and grant.side == Side.SELL:
         amount = left * parameters.get(ctx.state, "unit_wh")
         purse.move(ctx, purse.order_purse(grant.order), grant.station, amount)
-    if ORDERS.need(ctx.state, grant.order, "unknown-order").live:
+    if left and ORDERS.need(ctx.state, grant.order, "unknown-order").live:
         _run(ctx, lambda table, now: rule.more(table, now, str(grant.order), left))
-    if grant.side == Side.SELL:
+    if left and grant.side == Side.SELL:
         richer(ctx, grant.station)
     end_if_done(ctx, grant.order)
 
@@ -161,6 +160,11 @@ def end_if_done(ctx: Context, order: int) -> None:
     back = purse.empty(ctx, purse.order_purse(order), row.user)
     assert row.side == Side.BUY or not back, "a seller's escrow is its grants'"
     ORDERS.delete(ctx.state, order)
+    others = tuple(one for one in grants.ORDERS_OF.need(ctx.state, row.user, "unknown-order") if one != order)
+    if others:
+        grants.ORDERS_OF.put(ctx.state, row.user, others)
+    else:
+        grants.ORDERS_OF.delete(ctx.state, row.user)
     ctx.emit("dispatch/ended", order=order, units=row.paid)
 
 
@@ -230,7 +234,10 @@ def _order(ctx: Context, body: kinds.Order) -> None:
     meter = devices.in_force(ctx.state, body.meter)
     ctx.require(meter.account == ctx.account, "not-allowed", "another account's meter")
     evidence.require_fresh(ctx, body.meter, parameters.get(ctx.state, "fresh_s"))
+    others = grants.ORDERS_OF.get(ctx.state, ctx.account) or ()
+    ctx.require(len(others) < parameters.get(ctx.state, "orders_max"), "too-many", f"{len(others)} orders")
     number, units = grants.NEXT_ORDER.take(ctx.state), body.energy_wh // unit_wh
+    grants.ORDERS_OF.put(ctx.state, ctx.account, (*others, number))
     if body.side == Side.BUY:
         purse.move(ctx, ctx.account, purse.order_purse(number), body.energy_wh)
     ORDERS.put(ctx.state, number, Order(ctx.account, body.side, units, body.limit_w, body.meter, 0, 1))

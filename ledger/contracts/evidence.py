@@ -8,7 +8,7 @@ Rules:
 - Only the device's gateway, its account or a company sends its reports: who could send a later one first could take
   away what lies before.
 - Nothing is backed by an interval that ends or begins in a suspect row, ends in a takeover, or has an end without a
-  time.
+  time or with one that is still to come.
 - The station's rows say which command was in force: from the row of the event that it was taken, until the next, a
   safe state or a start.
 - Once a device has signed with a newer key, an older one is over.
@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from ledger.app import Context, Refused
-from ledger.contracts import accounts, devices
+from ledger.contracts import accounts, devices, parameters
 from ledger.contracts.devices import Device
 from ledger.contracts.grants import GRANTS
 from ledger.contracts.shelf import Shelf
@@ -82,6 +82,8 @@ def take(ctx: Context, kind: int, raw: bytes) -> tuple[bytes, list[Interval]]:
         _jump(ctx, coarse)
         return coarse.id, []
     rows = report.decode(payload, attested=kind == ATTESTED)
+    if kind == ATTESTED:
+        ctx.require(rows.gateway == devices.in_force(ctx.state, rows.id).gateway, "wrong-id", "another gateway's word")
     index = _open(ctx, rows.id, raw, report.ATTESTED_DOMAIN if kind == ATTESTED else report.DOMAIN)
     return rows.id, list(_follow(ctx, rows, index))
 
@@ -122,10 +124,11 @@ def _follow(ctx: Context, rows: Report, key_index: int) -> Iterator[Interval]:
         ctx.require(rows.head == at.head, "bad-link", "another head at this row")
     at = at._replace(next_seq=rows.seq, key_index=key_index)
     intervals = []
+    latest_s = ctx.time_s + parameters.get(ctx.state, "drift_s") if rows.quality != report.NONE else -1
     time_s = rows.time_s
     for row in rows.rows:
         time_s += row[0]
-        at, interval = _step(at, row, time_s if rows.quality != report.NONE else 0)
+        at, interval = _step(at, row, time_s if time_s <= latest_s else 0)
         if interval is not None:
             intervals.append(interval)
     POSITIONS.put(ctx.state, rows.id, at._replace(head=rows.next_head))

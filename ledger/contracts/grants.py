@@ -83,6 +83,7 @@ ORDERS = Shelf("order", Order)
 GRANTS = Shelf("grant", Grant)
 COMMANDS = Shelf("command", Command)
 OPEN_AT = Shelf("open", _tuple)  # a station's open grants, oldest first
+ORDERS_OF = Shelf("orders", _tuple)  # a user's, oldest first
 NEXT_ORDER = Counter("next-order")
 NEXT_GRANT = Counter("next-grant")
 
@@ -117,6 +118,10 @@ def counter_of(view: Reader, station: bytes) -> int:
     return 0 if row is None else row.counter
 
 
+def command_id(chain_id: str, station: bytes, counter: int) -> bytes:
+    return sha256(chain_id.encode() + station + counter.to_bytes(8, "big")).digest()[:16]
+
+
 def command(ctx: Context, station: bytes) -> None:
     """The station's whole order anew, from its open grants: buyers discharge it, sellers charge it, both by what is
     left between them."""
@@ -132,7 +137,7 @@ def command(ctx: Context, station: bytes) -> None:
         lease_until = max(lease_until, grant.lease_until)
     action = IDLE if not limit_w else CHARGE if limit_w > 0 else DISCHARGE
     row = Command(
-        id=sha256(ctx.chain_id.encode() + station + counter.to_bytes(8, "big")).digest()[:16],
+        id=command_id(ctx.chain_id, station, counter),
         counter=counter,
         grants=tuple(numbers),
         action=action,

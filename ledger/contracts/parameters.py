@@ -45,6 +45,7 @@ TABLE = (
     Parameter("lease_s", (SCHEDULE,), 900, 1, DAY),
     Parameter("claim_s", (SCHEDULE,), 7 * DAY, 1, 365 * DAY),
     Parameter("fresh_s", (SCHEDULE,), 3_600, 1, 365 * DAY),  # how old a meter's last row may be when its user orders
+    Parameter("orders_max", (SCHEDULE,), 16, 1, 10_000),  # of one user
     Parameter("class_ppm", (SCHEDULE,), 10_000, 0, 500_000),  # what a user's meter may show less than was sent
     Parameter("step_wh", (SCHEDULE,), 1, 0, 1_000),  # of a register, allowed at each end of a grant
     Parameter("period_s", (SCHEDULE,), DAY, 1, 365 * DAY),

@@ -192,6 +192,8 @@ def _receipt(ctx: Context, body: kinds.StationReceipt) -> None:
         return
     now = grants.COMMANDS.get(ctx.state, word.station)
     ctx.require(now is not None and word.counter <= now.counter, "unknown-command", str(word.counter))
+    wanted = grants.command_id(ctx.chain_id, word.station, word.counter)
+    ctx.require(word.command == wanted, "unknown-command", "another id for this counter")
     for number in NEEDED_BY.get(ctx.state, word.station) or ():
         grant = GRANTS.need(ctx.state, number, "unknown-grant")
         if grant.station == word.station and (grant.last or grants.counter_of(ctx.state, word.station)) <= word.counter:

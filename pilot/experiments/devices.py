@@ -64,11 +64,11 @@ class SoftDevice:
         )
         return envelope.sign(self.key, report.State.DOMAIN, word.encode())
 
-    def receipt(self, counter: int, part: int, outcome: str, reason: str = "") -> bytes:
+    def receipt(self, counter: int, id: bytes, part: int, outcome: str, reason: str = "") -> bytes:
         last_seq = max(self.seq - 1, 0)
         word = command.Receipt(
             station=self.id,
-            command=bytes(16),
+            command=id,
             counter=counter,
             part=part,
             outcome=command.OUTCOMES.index(outcome),
