@@ -3,6 +3,8 @@
 Owns: the kinds of fields and `Message`, the base of every message that is a map with integer keys.
 Refuses: a key that the table lacks, a key that is missing, a value of the wrong type or outside its range.
 Invariant: a decoded message encodes to the bytes it came from.
+
+Words for people are made when they are asked for: devices hold every kind in memory.
 """
 
 from wire import cbor
@@ -15,8 +17,12 @@ if TYPE_CHECKING:
 
 class Uint:
     def __init__(self, bits: int = 64) -> None:
+        self.bits = bits
         self.high = (1 << bits) - 1
-        self.words = "uint%d" % bits
+
+    @property
+    def words(self) -> str:
+        return "uint%d" % self.bits
 
     def check(self, value: "Any") -> bool:
         return type(value) is int and 0 <= value <= self.high
@@ -26,7 +32,10 @@ class Int:
     def __init__(self, low: int, high: int) -> None:
         self.low = low
         self.high = high
-        self.words = "int %d…%d" % (low, high)
+
+    @property
+    def words(self) -> str:
+        return "int %d…%d" % (self.low, self.high)
 
     def check(self, value: "Any") -> bool:
         return type(value) is int and self.low <= value <= self.high
@@ -37,7 +46,10 @@ class Name:
 
     def __init__(self, *names: str) -> None:
         self.names = names
-        self.words = ", ".join(["%d %s" % pair for pair in enumerate(names)])
+
+    @property
+    def words(self) -> str:
+        return ", ".join(["%d %s" % pair for pair in enumerate(self.names)])
 
     def check(self, value: "Any") -> bool:
         return type(value) is int and 0 <= value < len(self.names)
@@ -53,7 +65,10 @@ class Bytes:
     def __init__(self, low: int, high: int = 0) -> None:
         self.low = low
         self.high = high or low
-        self.words = "%d bytes" % low if self.high == low else "%d…%d bytes" % (low, self.high)
+
+    @property
+    def words(self) -> str:
+        return "%d bytes" % self.low if self.high == self.low else "%d…%d bytes" % (self.low, self.high)
 
     def check(self, value: "Any") -> bool:
         return isinstance(value, bytes) and self.low <= len(value) <= self.high
@@ -64,7 +79,10 @@ class Text:
 
     def __init__(self, high: int) -> None:
         self.high = high
-        self.words = "text, at most %d bytes" % high
+
+    @property
+    def words(self) -> str:
+        return "text, at most %d bytes" % self.high
 
     def check(self, value: "Any") -> bool:
         return isinstance(value, str) and len(value.encode()) <= self.high
@@ -74,7 +92,10 @@ class List:
     def __init__(self, kind: "Any", high: int) -> None:
         self.kind = kind
         self.high = high
-        self.words = "array of at most %d: %s" % (high, kind.words)
+
+    @property
+    def words(self) -> str:
+        return "array of at most %d: %s" % (self.high, self.kind.words)
 
     def check(self, value: "Any") -> bool:
         return isinstance(value, list) and len(value) <= self.high and all(self.kind.check(v) for v in value)
@@ -85,7 +106,10 @@ class Row:
 
     def __init__(self, *kinds: "Any") -> None:
         self.kinds = kinds
-        self.words = "[" + ", ".join([kind.words for kind in kinds]) + "]"
+
+    @property
+    def words(self) -> str:
+        return "[" + ", ".join([kind.words for kind in self.kinds]) + "]"
 
     def check(self, value: "Any") -> bool:
         if not isinstance(value, list) or len(value) != len(self.kinds):
@@ -96,9 +120,10 @@ class Row:
 class Map:
     """A map from small integers to values of one kind each; every key may be missing."""
 
+    words = "map"
+
     def __init__(self, kinds: "dict[int, Any]") -> None:
         self.kinds = kinds
-        self.words = "map"
 
     def check(self, value: "Any") -> bool:
         return isinstance(value, dict) and all(k in self.kinds and self.kinds[k].check(v) for k, v in value.items())
@@ -107,13 +132,17 @@ class Map:
 class OrNull:
     def __init__(self, kind: "Any") -> None:
         self.kind = kind
-        self.words = kind.words + ", or null"
+
+    @property
+    def words(self) -> str:
+        return str(self.kind.words) + ", or null"
 
     def check(self, value: "Any") -> bool:
         return value is None or bool(self.kind.check(value))
 
 
 ID = Bytes(8)
+PUBLIC_KEY = Bytes(65)  # 0x04 ‖ X ‖ Y
 HASH = Bytes(32)
 TIME = Uint(40)  # seconds since 1970 (with clock quality none: since the boot)
 SEQ = Uint(53)

@@ -5,51 +5,35 @@ Refuses: rows of another shape. Values outside wire/units.py's limits are no ref
 Invariant: head i = SHA-256(head i-1 ‖ bytes of row i), and the bytes of a row are exactly those in the report.
 """
 
-from hashlib import sha256
-
 from wire import cbor
 from wire.errors import WireError
-from wire.fields import ENERGY, HASH, ID, REGISTERS, SEQ, TIME, Int, Message, Name, OrNull, Uint
+from wire.fields import HASH, ID, REGISTERS, SEQ, TIME, Message, OrNull, Uint
+from wire.rows import BOUNDARY as BOUNDARY
+from wire.rows import CLOSED as CLOSED
+from wire.rows import DOMAIN as DOMAIN
+from wire.rows import EVENT as EVENT
+from wire.rows import EVENTS as EVENTS
+from wire.rows import FLAGS as FLAGS
+from wire.rows import HEAD_START as HEAD_START
+from wire.rows import NO_SENSOR as NO_SENSOR
+from wire.rows import NONE as NONE
+from wire.rows import QUALITY as QUALITY
+from wire.rows import RESET_CAUSES as RESET_CAUSES
+from wire.rows import ROWS_MAX as ROWS_MAX
+from wire.rows import SAFE as SAFE
+from wire.rows import STALE as STALE
+from wire.rows import SYNCED as SYNCED
+from wire.rows import advance as advance
+from wire.rows import encode as encode
+from wire.rows import encode_row as encode_row
+from wire.state import State as State
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-DOMAIN = "tallygrid/report/1"
 ATTESTED_DOMAIN = "tallygrid/attested/1"
-HEAD_START = bytes(32)
-ROWS_MAX = 60
 REPORT_MAX = 8_192
-
-QUALITY = Name("none", "stale", "synced")
-NONE, STALE, SYNCED = range(3)
-
-# flags of a row
-EVENT = 1  # `more` holds key 0: [code, value]
-BOUNDARY = 2  # ends a tariff or a session
-NO_SENSOR = 4  # power, voltage and current are 0 because nobody measured them; registers stand still
-CLOSED = 8  # the station's relay was closed at the end of the row, read back
-SAFE = 16  # the station was in its safe state
-FLAGS = 31
-
-EVENTS = Name(
-    "start",  # value: the reset cause
-    "stop",
-    "tamper",
-    "power fail",
-    "safe entered",  # value: why, an index into SAFE_REASONS of the firmware
-    "safe left",
-    "clock step",  # value: seconds
-    "configuration",  # value: the version
-    "takeover",  # the device took a position over that is ahead of its flash; it goes on from this row's registers
-    "coarsened",  # value: reports merged
-    "command",  # value: the counter taken
-    "sensor lost",
-    "sensor back",
-    "session start",
-    "session end",
-)
-RESET_CAUSES = ("power on", "hard reset", "watchdog", "deep sleep", "soft reset", "brown-out")
 
 _EVENT_KEY = 0
 _MORE_KEYS = (0, 1, 2, 3, 4)
@@ -101,7 +85,7 @@ class Report:
         heads = []
         head = self.head
         for raw in self.row_bytes:
-            head = sha256(head + raw).digest()
+            head = advance(head, raw)
             heads.append(head)
         return heads
 
@@ -112,62 +96,6 @@ class Report:
     def encode(self) -> bytes:
         head = (self.id, self.boot, self.seq, self.head, self.time_s, self.quality)
         return encode(*head, self.row_bytes, self.gateway, self.raw_hash)
-
-
-def advance(head: bytes, row: bytes) -> bytes:
-    return sha256(head + row).digest()
-
-
-def encode_row(
-    dt: int,
-    import_wh: int,
-    export_wh: int,
-    power_w: int,
-    voltage_mv: "Any",
-    current_ma: "Any",
-    flags: int = 0,
-    more: "dict[int, Any] | None" = None,
-) -> bytes:
-    buf = bytearray(64)
-    buf[0] = cbor.ARRAY | (8 if more else 7)
-    pos = cbor.put_head(buf, 1, cbor.UINT, dt)
-    pos = cbor.put_head(buf, pos, cbor.UINT, import_wh)
-    pos = cbor.put_head(buf, pos, cbor.UINT, export_wh)
-    pos = cbor.put_int(buf, pos, power_w)
-    for value in (voltage_mv, current_ma):
-        if type(value) is int:
-            pos = cbor.put_head(buf, pos, cbor.UINT, value)
-        else:
-            pos = cbor.put_head(buf, pos, cbor.ARRAY, 3)
-            for phase in value:
-                pos = cbor.put_head(buf, pos, cbor.UINT, phase)
-    pos = cbor.put_head(buf, pos, cbor.UINT, flags)
-    row = bytes(buf[:pos])
-    return row + cbor.encode(more) if more else row
-
-
-def encode(
-    id: bytes,
-    boot: int,
-    seq: int,
-    head: bytes,
-    time_s: int,
-    quality: int,
-    row_bytes: "list[bytes]",
-    gateway: bytes = b"",
-    raw_hash: bytes = b"",
-) -> bytes:
-    """The payload of a report; with `gateway` of an attested one."""
-    parts = [bytes((cbor.MAP | (9 if gateway else 7),))]
-    for key, value in ((1, id), (2, boot), (3, seq), (4, head), (5, time_s), (6, quality)):
-        parts.append(bytes((key,)))
-        parts.append(cbor.encode(value))
-    parts.append(b"\x07")
-    parts.append(cbor.head(cbor.ARRAY, len(row_bytes)))
-    parts.extend(row_bytes)
-    if gateway:
-        parts.append(b"\x08" + cbor.encode(gateway) + b"\x09" + cbor.encode(raw_hash))
-    return b"".join(parts)
 
 
 def decode(payload: bytes, attested: bool = False) -> Report:
@@ -325,35 +253,5 @@ class Coarse(Message):
         (8, "first", OrNull(REGISTERS)),
         (9, "last", OrNull(REGISTERS)),
         (10, "time_s", TIME),  # of the range's end
-        (11, "quality", QUALITY),
-    )
-
-
-class State(Message):
-    """What a station says of itself to the schedule chain: only when a flag flips, its store moved, or it connects."""
-
-    DOMAIN = "tallygrid/state/1"
-    id: bytes
-    number: int
-    seq: int
-    stored_wh: int
-    capacity_wh: int
-    soc_milli: int
-    temperature_dc: "int | None"
-    supply_ok: int
-    acquire_ok: int
-    time_s: int
-    quality: int
-    FIELDS = (
-        (1, "id", ID),
-        (2, "number", SEQ),  # rises, kept on flash
-        (3, "seq", SEQ),  # of its next row
-        (4, "stored_wh", ENERGY),
-        (5, "capacity_wh", ENERGY),
-        (6, "soc_milli", Int(0, 1000)),
-        (7, "temperature_dc", OrNull(Int(-600, 1500))),
-        (8, "supply_ok", Int(0, 1)),
-        (9, "acquire_ok", Int(0, 1)),
-        (10, "time_s", TIME),
         (11, "quality", QUALITY),
     )

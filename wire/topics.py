@@ -5,8 +5,8 @@ Refuses: a topic that is not one of ours.
 Invariant: nothing that goes down is ever retained.
 """
 
-from wire.enrol import id_bytes, id_text
 from wire.errors import WireError
+from wire.ids import id_bytes, id_text
 
 ROOT = "tallygrid"
 UP = ("report", "coarse", "state", "hello", "receipt", "enrolment", "gone")  # `gone` is the broker's will message
