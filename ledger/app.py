@@ -194,7 +194,7 @@ class App:
 
     def genesis(self, salt: bytes, sections: Mapping[str, Any], time_ns: int) -> Diff:
         """State at height 0. `sections` are the contracts' parts of the genesis document, by name."""
-        assert self.height == 0 and not any(self.state.rows()), "genesis comes first"
+        assert self.height == 0 and not self.state.rows(), "genesis comes first"
         unknown = set(sections) - {c.name for c in self._contracts}
         if unknown:
             raise WireError("unknown-field", "no contract here is called " + ", ".join(sorted(unknown)))
@@ -368,11 +368,12 @@ class App:
         except KeyError:
             raise Refused("too-old", f"height {height} is not kept") from None
 
-    def snapshot(self, chunk_bytes: int = 1 << 20) -> Iterator[bytes]:
-        """The whole state in chunks. Beside the height and `app_hash` nothing more is needed to go on."""
+    def snapshot(self, height: int | None = None, chunk_bytes: int = 1 << 20) -> Iterator[bytes]:
+        """The whole state after that block, in chunks; may run in a thread of its own while blocks go on. Beside the
+        height and `app_hash` nothing more is needed to go on from it."""
         rows: list[list[bytes]] = []
         size = 0
-        for key, data in self.state.rows():
+        for key, data in self.state.rows(height):
             rows.append([key, data])
             size += len(key) + len(data) + 12
             if size >= chunk_bytes:

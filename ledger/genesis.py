@@ -7,6 +7,7 @@ Invariant: the salt is the members' secret (wire/chain/proof.py says why), so st
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Any, NamedTuple
 
 from ledger import light
@@ -28,6 +29,10 @@ class Genesis(NamedTuple):
     def encode(self) -> bytes:
         sections = [[name, self.sections[name]] for name in sorted(self.sections)]
         return cbor.encode({**self._open(), 4: self.salt, 5: sections})
+
+    def hash(self) -> bytes:
+        """By which members compare theirs without showing it."""
+        return sha256(self.encode()).digest()
 
     def _open(self) -> dict[int, Any]:
         return {1: self.chain_id, 2: self.time_ns, 3: [list(v) for v in self.validators]}

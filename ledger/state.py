@@ -122,6 +122,16 @@ def find(tree: Tree, bits: int) -> tuple[Leaf | None, list[bytes]]:
     return tree, beside
 
 
+def leaves_of(tree: Tree) -> Iterator[Leaf]:
+    below = [tree]
+    while below:
+        node = below.pop()
+        if isinstance(node, Fork):
+            below += (node.left, node.right)
+        elif node is not None:
+            yield node
+
+
 class Reader(Protocol):
     """What a contract or a query may look at."""
 
@@ -240,10 +250,10 @@ class State:
             return leaf.data, proof.StateProof(tuple(beside), blind=leaf.blind(self._salt))
         return None, proof.StateProof(tuple(beside), other=(leaf.path, leaf.seal(self._salt)))
 
-    def rows(self) -> Iterator[tuple[bytes, bytes]]:
-        """Every key and its value's bytes, in order: what a snapshot holds."""
-        for key in self._order:
-            yield key, self._leaves[key].data
+    def rows(self, height: int | None = None) -> list[tuple[bytes, bytes]]:
+        """Every key and its value's bytes after that block, in order: what a snapshot holds."""
+        tree = self._trees[self.height if height is None else height]
+        return sorted((leaf.key, leaf.data) for leaf in leaves_of(tree))
 
 
 class Draft:

@@ -122,6 +122,16 @@ class Store:
             raise StoreError(f"{self.path}: block {block.height} on {head}")
         self._transaction(fill)
 
+    def replace(self, height: int, diff: Diff) -> None:
+        """The state of a snapshot in place of what was here, and no blocks before it."""
+
+        def fill(db: Any) -> None:
+            for table in ("state", "blocks", "txs"):
+                db.execute(f"delete from {table}")
+            self._put(db, height, diff)
+
+        self._transaction(fill)
+
     def _put(self, db: Any, height: int, diff: Diff) -> None:
         gone = [(key,) for key, value in diff.changes.items() if value is None]
         rows = [(key, value) for key, value in diff.changes.items() if value is not None]

@@ -124,7 +124,7 @@ class LocalEngine(BaseEngine):
         # Only here, on the loop's thread, does what queries and proofs see move on.
         self.app.commit()
         self._sealer.follows(sealed.block)
-        self._pool.done(sealed.block.height, picked, sealed.block.results)
+        self._pool.settle(sealed.block.height, txs, sealed.block.results)
         await self._tell()
 
     def _seal_and_write(self, txs: Sequence[bytes], now_ns: int) -> Sealed:

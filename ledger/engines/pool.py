@@ -19,6 +19,8 @@ from ledger.engines.port import Receipt
 WAITING_MAX = 50_000
 LATER_S = 30.0  # how long a transaction waits for those that have to go before it
 
+TOO_LATE = Receipt(0, 0, Result("sequence", "another one's turn"))
+
 Turn = Callable[[bytes], int]  # App.turns
 
 
@@ -50,7 +52,7 @@ class Pool:
         return waiting
 
     def pick(self, turn: Turn, txs_max: int, bytes_max: int, now_s: float) -> list[Waiting]:
-        """The next block's, in order of arrival. They stay here until `done`; those that can go in no block leave."""
+        """The next block's, in order of arrival. They stay here until `settle`; those that can go in no block leave."""
         picked: list[Waiting] = []
         size = 0
         for waiting in list(self._waiting.values()):
@@ -61,14 +63,33 @@ class Pool:
                 picked.append(waiting)
                 size += len(waiting.raw)
             elif verdict < 0 or now_s - waiting.since_s > LATER_S:
-                self._done(waiting, Receipt(0, 0, Result("sequence", "another one's turn")))
+                self._done(waiting, TOO_LATE)
             else:
                 self._waiting.move_to_end(waiting.name)  # not in the way of those whose turn it is
         return picked
 
-    def done(self, height: int, picked: Sequence[Waiting], results: Sequence[Result]) -> None:
-        for index, (waiting, result) in enumerate(zip(picked, results, strict=True)):
-            self._done(waiting, Receipt(height, index, result))
+    def settle(self, height: int, txs: Sequence[bytes], results: Sequence[Result]) -> None:
+        """A block is in force: whoever waits for one of these has it."""
+        for place, (raw, result) in enumerate(zip(txs, results, strict=True)):
+            waiting = self._waiting.get(sha256(raw).digest())
+            if waiting is not None:
+                self._done(waiting, Receipt(height, place, result))
+
+    def refuse(self, waiting: Waiting, result: Result) -> None:
+        if waiting.name in self._waiting:
+            self._done(waiting, Receipt(0, 0, result))
+
+    def stale(self, turn: Turn, before_s: float) -> list[Waiting]:
+        """What has waited since before then and may still go into a block; what may not leaves."""
+        found = []
+        for waiting in list(self._waiting.values()):
+            if waiting.since_s >= before_s:
+                continue
+            if turn(waiting.name) < 0:
+                self._done(waiting, TOO_LATE)
+            else:
+                found.append(waiting)
+        return found
 
     def _done(self, waiting: Waiting, receipt: Receipt) -> None:
         del self._waiting[waiting.name]
