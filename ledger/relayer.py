@@ -66,7 +66,10 @@ class Relayer:
             return  # acknowledged or refunded since we asked
         header = await self._header(source, target, evidence.height)
         proof = [evidence.height, evidence.value, evidence.proof]
-        await self._send(target, f"lock {number} of {source.chain}", *header, kinds.Unlock(lock=number, proof=proof))
+        unlock = kinds.Unlock(lock=number, proof=proof)
+        done = await self._send(target, f"lock {number} of {source.chain}", *header, unlock)
+        if done:
+            await self._acknowledge(source, target, number, done)
 
     async def _acknowledge(self, source: ChainClient, target: ChainClient, number: int, height: int) -> None:
         evidence = await target.evidence(RECEIPTS.key(number), height + self.confirmations)
@@ -89,11 +92,13 @@ class Relayer:
         known = max((one for one in client["heights"] if one < height), default=0)
         return [kinds.Header(chain=of.chain, block=await of.light_block(height, known))]
 
-    async def _send(self, chain: ChainClient, what: str, *bodies: kinds.Kind) -> None:
+    async def _send(self, chain: ChainClient, what: str, *bodies: kinds.Kind) -> int:
+        """The height it is in force at, 0 where it was refused."""
         outcomes = await chain.send(*bodies)
         last = outcomes[-1]
         # Another relayer may have been first, or the block is not there yet: the next look tells.
         if last.reason:
             self.say(f"{what}: {chain.chain} says {last.reason} {last.detail}")
-        else:
-            self.say(f"{what}: in block {last.height} of {chain.chain}")
+            return 0
+        self.say(f"{what}: in block {last.height} of {chain.chain}")
+        return last.height
