@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -14,12 +13,11 @@ from ledger.engines.sealer import Sealer
 from ledger.genesis import Genesis
 from ledger.light import LightBlock
 from ledger.signatures import SignatureChecker
-from wire import command, envelope, report
+from pilot.experiments.devices import SoftDevice
 from wire.chain import kinds, tx
 from wire.chain.header import Validator
 from wire.chain.keys import PrivateKey
 from wire.chain.kinds import MAIN, SCHEDULE, TRANSACTION, Kind
-from wire.report import EVENT, EVENTS, HEAD_START
 
 START_S = 1_750_000_000
 NS = 1_000_000_000
@@ -62,9 +60,7 @@ class Chain:
     def sign(self, who: str, body: Kind, account: bytes | None = None, ahead: int = 0) -> bytes:
         account = kid(who) if account is None else account
         number = contracts.AUTHORITY.sequence(self.app.state, account) + ahead
-        return tx.sign(
-            key(who), self.id, account, number, body.NUMBER, {k: getattr(body, n) for k, n, _ in body.FIELDS}
-        )
+        return tx.sign(key(who), self.id, account, number, body.NUMBER, body.to_map())
 
     def send(self, who: str, body: Kind) -> Result:
         return self.make(self.sign(who, body))[0]
@@ -190,71 +186,6 @@ class World:
         return source.send(by, kinds.Refund(lock=number, height=height, proof=proof))
 
 
-class Device:
-    """A meter or station in software: registers, rows in a chain of heads, signed reports, states and receipts."""
-
-    def __init__(self, world: World, name: str) -> None:
-        self.world = world
-        self.key = key(name)
-        self.id = self.key.kid
-        self.seq = 0
-        self.head = HEAD_START
-        self.imported_wh = 1_000_000
-        self.exported_wh = 2_000_000
-        self.number = 0
-        self.time_s = START_S
-
-    def now_s(self) -> int:
-        return self.world.now_ns // NS
-
-    def row(self, imported_wh: int = 0, exported_wh: int = 0, event: tuple[str, int] | None = None) -> bytes:
-        """The next row, after so much more energy in the time since the last one."""
-        dt, self.time_s = self.now_s() - self.time_s, self.now_s()
-        self.imported_wh += imported_wh
-        self.exported_wh += exported_wh
-        power_w = (imported_wh - exported_wh) * 3600 // dt if dt else 0
-        more = {0: [EVENTS.index(event[0]), event[1]]} if event else None
-        flags = EVENT if event else 0
-        return report.encode_row(dt, self.imported_wh, self.exported_wh, power_w, 230_000, 0, flags, more)
-
-    def seal(self, rows: Iterable[bytes], base_s: int, quality: int = report.SYNCED) -> bytes:
-        made = report.Report(self.id, 1, self.seq, self.head, base_s, quality, list(rows))
-        self.seq, self.head = made.next_seq, made.next_head
-        return envelope.sign(self.key, report.DOMAIN, made.encode())
-
-    def report(self, imported_wh: int = 0, exported_wh: int = 0, event: tuple[str, int] | None = None) -> list[Any]:
-        base_s = self.time_s
-        return [0, self.seal([self.row(imported_wh, exported_wh, event)], base_s)]
-
-    def state(self, stored_wh: int, capacity_wh: int, supply: bool = True, acquire: bool = True) -> bytes:
-        self.number += 1
-        word = report.State(
-            id=self.id,
-            number=self.number,
-            seq=self.seq,
-            stored_wh=stored_wh,
-            capacity_wh=capacity_wh,
-            soc_milli=500,
-            temperature_dc=None,
-            supply_ok=int(supply),
-            acquire_ok=int(acquire),
-            time_s=self.now_s(),
-            quality=report.SYNCED,
-        )
-        return envelope.sign(self.key, report.State.DOMAIN, word.encode())
-
-    def receipt(self, counter: int, part: int, outcome: str, reason: str = "", id: bytes = bytes(16)) -> bytes:
-        word = command.Receipt(
-            station=self.id,
-            command=id,
-            counter=counter,
-            part=part,
-            outcome=command.OUTCOMES.index(outcome),
-            reason=command.REASONS.index(reason),
-            before=[self.imported_wh, self.exported_wh],
-            after=[self.imported_wh, self.exported_wh],
-            first_seq=max(self.seq - 1, 0),
-            last_seq=max(self.seq - 1, 0),
-            time_s=self.now_s(),
-        )
-        return envelope.sign(self.key, command.Receipt.DOMAIN, word.encode())
+def device(world: World, name: str) -> SoftDevice:
+    """A meter or station whose key is software."""
+    return SoftDevice(key(name), lambda: world.now_ns // NS)
