@@ -7,7 +7,7 @@ Invariants: pure; small corrections move the clock by one second at a time, larg
 turns into an event; with quality none, time is seconds since the boot.
 """
 
-from wire.report import NONE, STALE, SYNCED
+from wire.rows import NONE, STALE, SYNCED
 
 EARLIEST_S = 1_704_067_200  # 2024: before that nothing of ours ran
 LATEST_S = 4_102_444_800  # 2100

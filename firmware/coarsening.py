@@ -65,7 +65,7 @@ def end_registers(journal):
     last = None
     for record in _walk(journal, 0):
         if record.kind == COARSE:
-            last = record.registers()
+            last = _coarse(record).last
     return last
 
 

@@ -10,11 +10,12 @@ import json
 from binascii import crc32, unhexlify
 from struct import pack, unpack_from
 
+from firmware.settings import Settings
 from firmware.store import Slots
 from wire import cbor
-from wire.beat import GUARDED, PUBLIC_KEY, SETTINGS
 from wire.errors import WireError
-from wire.fields import ENERGY, Int, Text
+from wire.fields import ENERGY, PUBLIC_KEY, Int, Text
+from wire.settings import GUARDED, SETTINGS
 
 PATH = "config.json"
 GOOD = "config.good"
@@ -28,6 +29,7 @@ OWN = (
     ("name", Text(64), ""),
     ("rating_w", Int(1, 1_000_000), 75_000),
     ("capacity_wh", ENERGY, 0),
+    ("unit_wh", Int(1, 1_000_000), 1_000),  # the chain's: a store that moved by so much says so
     ("journal_kb", Int(32, 16_384), 1_024),
     ("sensors", list, ()),
     ("actors", list, ()),
@@ -83,24 +85,22 @@ DEFAULTS = {
 }
 
 
-class Config:
-    """Attributes by the names of the tables above; settings by number too."""
+def _settings(values):
+    found = Settings()
+    for name, _, default in OWN:
+        setattr(found, name, values.get(name, default))
+    for _, name, _ in SETTINGS + GUARDED:
+        if name != "name":
+            setattr(found, name, values.get(name, DEFAULTS.get(name)))
+    return found
 
-    def __init__(self, values):
-        for name, _, default in OWN:
-            setattr(self, name, values.get(name, default))
-        for _, name, _ in SETTINGS + GUARDED:
-            if name != "name":
-                setattr(self, name, values.get(name, DEFAULTS.get(name)))
-        self.problems = []
-        self.changed = {}  # settings by number that came in messages
-        self._crc = 0
 
-    def change(self, settings):
-        names = {key: name for key, name, _ in SETTINGS + GUARDED}
-        for key, value in settings.items():
-            setattr(self, names[key], value)
-            self.changed[key] = value
+def change(settings, changes):
+    """Puts new values in force; `changes` by number."""
+    names = {key: name for key, name, _ in SETTINGS + GUARDED}
+    for key, value in changes.items():
+        setattr(settings, names[key], value)
+        settings.changed[key] = value
 
 
 def load(files):
@@ -113,27 +113,27 @@ def load(files):
             values = check(good)[0]
     elif data != files.read(GOOD):
         files.write(GOOD, data)
-    config = Config(values)
-    config.problems = problems
-    config._crc = crc32(data or b"")
-    _overlay(files, config)
-    return config
+    settings = _settings(values)
+    settings.problems = problems
+    settings.crc = crc32(data or b"")
+    _overlay(files, settings)
+    return settings
 
 
-def _overlay(files, config):
+def _overlay(files, settings):
     record = Slots(files, "settings").load()
-    if record is None or unpack_from(">I", record)[0] != config._crc:
+    if record is None or unpack_from(">I", record)[0] != settings.crc:
         return
     try:
-        config.change(cbor.decode(record[4:]))
+        change(settings, cbor.decode(record[4:]))
     except (WireError, KeyError):
-        config.problems.append("the settings from messages are damaged and were left out")
+        settings.problems.append("the settings from messages are damaged and were left out")
 
 
-def save_changes(files, config):
+def save_changes(files, settings):
     slots = Slots(files, "settings")
     slots.load()
-    slots.save(pack(">I", config._crc) + cbor.encode(config.changed))
+    slots.save(pack(">I", settings.crc) + cbor.encode(settings.changed))
 
 
 def check(data):

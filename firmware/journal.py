@@ -1,6 +1,6 @@
 """The journal: sealed messages on flash until the gateway holds them, oldest first, none lost silently.
 
-Owns: segment files of records, where a position stands in them, making room, coarsening, taking a position over.
+Owns: segment files of records, where a position stands in them, making room.
 Refuses: growing over its capacity; giving up what the gateway has not, except for a coarse report that says so.
 Invariants: files and signed bytes come in; a record is whole on flash before `append` returns; a segment goes only when
 the gateway's position is behind it or a coarse report for it is on flash already; `next_seq` never falls while it runs.
@@ -9,13 +9,14 @@ A segment is a file named by its first seq (14 hex digits). The oldest one may h
 for one or more old segments; the receipts of those stay beside them.
 """
 
-from firmware import coarsening, records
+from firmware import records
+from firmware.memory import Borrowed
 from firmware.records import COARSE, FOLDER, RECEIPT, REPORT, name_of
-from wire import report
+from wire import rows
 
 SEGMENT_BYTES = 8_100  # two blocks of flash
 BLOCK = 4_096
-_SPARE = FOLDER + "/spare"  # what is written to take a segment's place
+SPARE = FOLDER + "/spare"  # what is written to take a segment's place
 _FULL = 28  # ENOSPC
 
 
@@ -28,7 +29,7 @@ class Journal:
         self.capacity = capacity
         self.coarse = coarse
         self.next_seq = 0
-        self.head = report.HEAD_START
+        self.head = rows.HEAD_START
         self.position = 0  # rows before it may go
         self.last = None  # the newest report that was found at the start
         self.merged = 0  # reports given up so far
@@ -173,30 +174,34 @@ class Journal:
 
     def _coarsen(self):
         """A coarse report takes the place of the oldest segment that holds reports."""
-        try:
-            if not self._coarse_end():
-                return self._replace_first(coarsening.stand_in(self, 0, None))
-            if len(self.firsts) < 3:  # the newest segment is still being written
-                return False
-            if self._sizes[0] > SEGMENT_BYTES - 2 * coarsening.RECORD_BYTES:
-                self._replace_first(coarsening.fewer(self))
-            parts = coarsening.stand_in(self, 1, coarsening.end_registers(self))
-            self.files.append(name_of(self.firsts[0]), *parts)
-            self._resize_first(self._sizes[0] + sum([len(part) for part in parts]))
-            self._drop(1)
-            return True
-        except OSError as error:
-            if error.args[0] != _FULL:
-                raise
-            return False  # not even room for the coarse report
+        with Borrowed("firmware.coarsening", "wire.report", "wire.state") as coarsening:
+            try:
+                return self._coarsen_with(coarsening)
+            except OSError as error:
+                if error.args[0] != _FULL:
+                    raise
+                return False  # not even room for the coarse report
+
+    def _coarsen_with(self, coarsening):
+        if not self._coarse_end():
+            return self._replace_first(coarsening.stand_in(self, 0, None))
+        if len(self.firsts) < 3:  # the newest segment is still being written
+            return False
+        if self._sizes[0] > SEGMENT_BYTES - 2 * coarsening.RECORD_BYTES:
+            self._replace_first(coarsening.fewer(self))
+        parts = coarsening.stand_in(self, 1, coarsening.end_registers(self))
+        self.files.append(name_of(self.firsts[0]), *parts)
+        self._resize_first(self._sizes[0] + sum([len(part) for part in parts]))
+        self._drop(1)
+        return True
 
     def _replace_first(self, parts):
         name = name_of(self.firsts[0])
         if not parts:
             self._drop(0)
             return True
-        self.files.write(_SPARE, *parts)
-        self.files.replace(_SPARE, name)
+        self.files.write(SPARE, *parts)
+        self.files.replace(SPARE, name)
         self._resize_first(sum([len(part) for part in parts]))
         return True
 
@@ -205,37 +210,15 @@ class Journal:
         self._sizes[0] = size
         self.changes += 1
 
-    # ------------------------------------------------------------ a position ahead of this flash
-
-    def take_over(self, next_seq, since_seq, opening, head, seal):
-        """Goes on behind `next_seq` with the report `opening` of one row, `head` behind it: what was sealed from
-        `since_seq` on is sealed anew by `seal(payload, seq, head)`, which gives (signed bytes, head behind them).
-        Older segments are behind the position: they may go."""
-        while len(self.firsts) > 1 and self.firsts[1] <= since_seq:
-            self._drop(0)
-        seq = next_seq + 1
-        before, check = records.build(REPORT, next_seq, seq, head, opening)
-        self.files.write(_SPARE, before, opening, check)
-        size = records.OVERHEAD + len(opening)
-        place = self.seek(since_seq)
-        while place:
-            record, place = self.read(place)
-            if record is None:
-                break
-            if record.kind == REPORT and record.seq >= since_seq:
-                body, after = seal(record.payload(), seq, head)
-                rows = record.next_seq - record.seq
-                before, check = records.build(REPORT, seq, seq + rows, after, body)
-                self.files.append(_SPARE, before, body, check)
-                size += records.OVERHEAD + len(body)
-                seq, head = seq + rows, after
-        self.files.replace(_SPARE, name_of(next_seq))
+    def restart(self, spare, size, first, next_seq, head):
+        """A segment written elsewhere takes the place of all there is (takeover of a position)."""
+        self.files.replace(spare, name_of(first))
         while self.firsts:
             self._drop(0)
-        self.firsts.append(next_seq)
+        self.firsts.append(first)
         self._sizes.append(size)
         self.used += _blocks(size)
-        self.next_seq, self.head = seq, head
+        self.next_seq, self.head = next_seq, head
         self.changes += 1
 
 

@@ -8,9 +8,11 @@ keys are computed once for each peer and kept on flash.
 
 from firmware.crypto import p256
 from firmware.crypto.hmac import hkdf_sha256, hmac_sha256
+from firmware.memory import Borrowed
 from firmware.store import Slots
-from wire import enrol, envelope
+from wire import envelope
 from wire.errors import WireError
+from wire.ids import kid_of
 
 _INFO = b"tallygrid/mac/1"
 _NONE = bytes(32 + 65)
@@ -22,7 +24,7 @@ class Soft:
     def __init__(self, private, public_key):
         self.private = private
         self.public_key = public_key
-        self.kid = enrol.kid_of(public_key)
+        self.kid = kid_of(public_key)
 
     def sign(self, message):
         return p256.sign(self.private, message)
@@ -75,7 +77,7 @@ class Identity:
             for public_key in peers:
                 if own is None or public_key is None:
                     continue
-                kid = enrol.kid_of(public_key)
+                kid = kid_of(public_key)
                 name = own.kid + kid
                 try:
                     key = held.get(name) or own.shared(public_key)
@@ -95,8 +97,10 @@ class Identity:
             raise WireError("unknown-key", "a sender this device was not told of")
         return self._peers[kid]
 
-    def open_mac(self, data, domain):
-        """The payload of a COSE_Mac0. One that holds under the next key is the switch of a rotation."""
+    def open_mac(self, data, domain, kid):
+        """The payload of a COSE_Mac0 of the sender `kid`. One that holds under the next key is a rotation's switch."""
+        if data[len(envelope.MAC0_HEAD) :][:8] != kid:
+            raise WireError("unknown-key", "not from who may send this")
         try:
             return envelope.open_mac(data, self, domain)
         except WireError as error:
@@ -111,13 +115,14 @@ class Identity:
     def enrolment(self, role, board, firmware):
         """The signed enrolment; during a rotation the new key's, signed once more by the old one."""
         key = self.next or self.signer
-        message = enrol.Enrolment(
-            id=self.id, public_key=key.public_key, role=enrol.ROLES.index(role), board=board, firmware=firmware
-        )
-        signed = envelope.sign(key, enrol.Enrolment.DOMAIN, message.encode())
-        if self.next is None:
-            return signed
-        return envelope.sign(self.signer, enrol.Enrolment.ROTATION_DOMAIN, signed)
+        with Borrowed("wire.enrol", "wire.settings") as enrol:
+            message = enrol.Enrolment(
+                id=self.id, public_key=key.public_key, role=enrol.ROLES.index(role), board=board, firmware=firmware
+            )
+            signed = envelope.sign(key, message.DOMAIN, message.encode())
+            if self.next is not None:
+                signed = envelope.sign(self.signer, message.ROTATION_DOMAIN, signed)
+        return signed
 
     def rotate(self, random):
         """Makes the next key, or keeps the one that is under way."""
@@ -150,7 +155,7 @@ class Known:
         self._public_key = public_key
 
     def verify(self, kid, message, signature):
-        if self._public_key is None or enrol.kid_of(self._public_key) != kid:
+        if self._public_key is None or kid_of(self._public_key) != kid:
             raise WireError("unknown-key", "not the key this device was told of")
         if not p256.verify(self._public_key, message, signature):
             raise WireError("bad-signature")

@@ -8,16 +8,18 @@ import asyncio
 import gc
 import sys
 
-from firmware import boards, config
+from firmware import boards
+from firmware.memory import Borrowed
 from firmware.store import Files
-from wire.enrol import id_text
-from wire.report import RESET_CAUSES
+from wire.ids import id_text
+from wire.rows import RESET_CAUSES
 
 
 def make():
     """The device, ready to run."""
     files = Files()
-    settings = config.load(files)
+    with Borrowed("firmware.config", "wire.settings") as config:
+        settings = config.load(files)
     board = boards.load(settings.board)
     if settings.role == "station":
         from firmware.station import Station as Role

@@ -9,12 +9,11 @@ first beat of a connection only hello and enrolment go out.
 import asyncio
 from hashlib import sha256
 
-from firmware import config as configuring
-from firmware import parts
 from firmware.clock import Clock
 from firmware.journal import Journal
-from firmware.keys import Identity, Known
+from firmware.keys import Identity
 from firmware.link import Link
+from firmware.memory import Borrowed
 from firmware.numbers import Numbers
 from firmware.records import COARSE, RECEIPT, REPORT
 from firmware.registers import Registers
@@ -22,12 +21,13 @@ from firmware.rows import SEAL_ROWS_DOWN, Rows, sane
 from firmware.sensors import Sensors, Watched
 from firmware.session import TAKE_OVER, Session
 from firmware.store import Slots
-from wire import beat as talk
-from wire import envelope, report
+from wire import envelope, hello
+from wire import rows as wire_rows
 from wire.errors import WireError
+from wire.ids import kid_of
 
 START, POWER_FAIL, STEP, CONFIGURED, TAKEN_OVER, COARSENED, LOST, BACK = [
-    report.EVENTS.index(name)
+    wire_rows.EVENTS.index(name)
     for name in (
         "start",
         "power fail",
@@ -39,6 +39,8 @@ START, POWER_FAIL, STEP, CONFIGURED, TAKEN_OVER, COARSENED, LOST, BACK = [
         "sensor back",
     )
 ]
+OUTBOX = 8  # messages beside the journal that may wait
+CONFIGURATION = "tallygrid/configuration/1"  # wire.settings.Configuration.DOMAIN, without loading it
 LOST_ROUNDS = 3  # rounds without a sample before rows say that nobody measures
 SPARE_BYTES = 65_536  # of flash, that the journal leaves to everything else
 _TOPICS = {REPORT: "report", COARSE: "coarse", RECEIPT: "receipt"}
@@ -52,7 +54,7 @@ class Meter:
         self.clock = Clock(board.ticks_ms())
         self.identity = Identity(files, board.random)
         self.id = self.identity.id
-        self.identity.know((config.gateway_key, config.dispatch_key))
+        self._know_peers()
         self.journal = Journal(files, 0, self._coarse)
         self.journal.capacity = min(config.journal_kb * 1024, files.free_bytes() + self.journal.used - SPARE_BYTES)
         self._start_numbers()
@@ -70,31 +72,43 @@ class Meter:
         self._row_due_s = self._save_due_s = 0
         self._enrolment = None
 
+    def _know_peers(self):
+        self.identity.know((self.config.gateway_key, self.config.dispatch_key))
+        self.gateway_kid = _kid(self.config.gateway_key)
+        self.dispatch_kid = _kid(self.config.dispatch_key)
+
     def _start_numbers(self):
         self.numbers = Numbers(self.files)
-        last = self.journal.last
-        self._last = report.decode(last.payload()) if last is not None else None
-        self.numbers.boot = max(self.numbers.boot, self._last.boot if self._last else 0) + 1
+        boot = 0
+        self._floor = None
+        if self.journal.last is not None:
+            with Borrowed("wire.report", "wire.state") as report:
+                last = report.decode(self.journal.last.payload())
+                boot, self._floor = last.boot, last.rows[-1][1:3]
+        self.journal.last = None
+        self.numbers.boot = max(self.numbers.boot, boot) + 1
         self.numbers.save()
 
     def _start_registers(self):
         self._registers = Slots(self.files, "registers")
         self.registers = Registers(self.config.rating_w, self._registers.load())
-        if self._last is not None:
-            row = self._last.rows[-1]
-            self.registers.floor(row[1], row[2])
-        self._last = None
+        if self._floor is not None:
+            self.registers.floor(*self._floor)
 
     def _make_parts(self):
-        maker = parts.Maker(self.board)
-        mains = [Watched(driver, entry["phase"]) for entry, driver in maker.make(parts.SENSORS, self.config.sensors)]
-        self.sensors = Sensors(mains, self._others(maker), self.board.ticks_ms)
-        for entry in self.config.sensors:
-            if entry["part"] in parts.RESTARTING:
-                self.registers.forget_parts()
-        self.problems = self.config.problems + maker.problems
+        with Borrowed("firmware.parts") as parts:
+            maker = parts.Maker(self.board)
+            made = maker.make(parts.SENSORS, self.config.sensors)
+            mains = [Watched(driver, entry["phase"]) for entry, driver in made]
+            self.sensors = Sensors(
+                mains, self._others(maker.make(parts.ACTORS, self.config.actors)), self.board.ticks_ms
+            )
+            for entry in self.config.sensors:
+                if entry["part"] in parts.RESTARTING:
+                    self.registers.forget_parts()
+            self.problems = self.config.problems + maker.problems
 
-    def _others(self, maker):
+    def _others(self, actors):
         """What must be asked besides the sensors; a station has actors."""
         return []
 
@@ -102,10 +116,17 @@ class Meter:
 
     async def run(self):
         self.board.on_power_fail(self._power_fails)
-        self._tasks = [asyncio.create_task(task) for task in (self.link.run(), self._watch())]
-        await self._sample()
+        self._tasks = [asyncio.create_task(task) for task in self.tasks()]
+        await self._sample_on()
 
-    async def _sample(self):
+    def tasks(self):
+        return [self.link.run(), self._watch()]
+
+    def watched_turns(self):
+        """What must rise, and within how many seconds, for the watchdog to be fed."""
+        return ((self.rounds, 5 + 3 * self.config.sample_ms // 1000), (self.link.turns, 90))
+
+    async def _sample_on(self):
         ticks_ms = self.board.ticks_ms
         due_ms = ticks_ms()
         while True:
@@ -123,15 +144,15 @@ class Meter:
     async def _watch(self):
         """Feeds the watchdog only when every loop came round since."""
         dog = self.board.watchdog()
-        limits_s = (5 + 3 * self.config.sample_ms // 1000, 90)
-        seen = [0, 0]
-        since_s = [0, 0]
+        seen = [(0, 0)] * len(self.watched_turns())
         while True:
-            turns = (self.rounds, self.link.turns)
-            for i in range(2):
-                since_s[i] = 0 if turns[i] != seen[i] else since_s[i] + 1
-                seen[i] = turns[i]
-            if since_s[0] < limits_s[0] and since_s[1] < limits_s[1]:
+            uptime_s = self.clock.uptime_s
+            alive = True
+            for i, (turns, limit_s) in enumerate(self.watched_turns()):
+                if turns != seen[i][0]:
+                    seen[i] = (turns, uptime_s)
+                alive = alive and uptime_s - seen[i][1] <= limit_s
+            if alive:
                 dog.feed()
             await asyncio.sleep(1)
 
@@ -179,7 +200,7 @@ class Meter:
 
     def event(self, code, value=0, boundary=False):
         """An event is a row of its own, sealed at once."""
-        flags = self.flags() | (report.BOUNDARY if boundary else 0)
+        flags = self.flags() | (wire_rows.BOUNDARY if boundary else 0)
         self.rows.close(self.clock.time_s(), self.registers, flags, [code, value])
         self.seal()
 
@@ -211,17 +232,19 @@ class Meter:
 
     def seal(self):
         """The pending rows become one signed report on flash."""
-        rows = self.rows.pending[: report.ROWS_MAX]
+        rows = self.rows.pending[: wire_rows.ROWS_MAX]
         journal = self.journal
         head = journal.head
-        body = self._signed_report(journal.next_seq, head, self.rows.base_s, self.clock.quality, rows)
+        body = self.signed_report(journal.next_seq, head, self.rows.base_s, self.clock.quality, rows)
         for row in rows:
-            head = report.advance(head, row)
+            head = wire_rows.advance(head, row)
         try:
             journal.append(REPORT, body, len(rows), head)
         except OSError as error:
             self.trouble = "journal: %s" % error
-            self.rows.thin()
+            if len(self.rows.pending) >= wire_rows.ROWS_MAX:
+                with Borrowed("firmware.thinning", "wire.report", "wire.state") as thinning:
+                    self.rows.pending = thinning.thin(self.rows.pending)
             return
         self.rows.sealed(len(rows))
         self.link.poke()
@@ -230,18 +253,19 @@ class Meter:
             self._said_merged = journal.merged
             self.event(COARSENED, merged)
 
-    def _signed_report(self, seq, head, time_s, quality, rows):
-        payload = report.encode(self.id, self.numbers.boot, seq, head, time_s, quality, rows)
-        return envelope.sign(self.identity.signer, report.DOMAIN, payload)
+    def signed_report(self, seq, head, time_s, quality, rows):
+        payload = wire_rows.encode(self.id, self.numbers.boot, seq, head, time_s, quality, rows)
+        return envelope.sign(self.identity.signer, wire_rows.DOMAIN, payload)
 
     def _coarse(self, seq, head, next_seq, next_head, merged, first, last, time_s=None, quality=None):
-        message = report.Coarse(
-            id=self.id, boot=self.numbers.boot, seq=seq, head=head, next_seq=next_seq, next_head=next_head,
-            merged=merged, first=first, last=last,
-            time_s=self.clock.time_s() if time_s is None else time_s,
-            quality=self.clock.quality if quality is None else quality,
-        )  # fmt: skip
-        return self.sign(message)
+        with Borrowed("wire.report", "wire.state") as report:
+            message = report.Coarse(
+                id=self.id, boot=self.numbers.boot, seq=seq, head=head, next_seq=next_seq, next_head=next_head,
+                merged=merged, first=first, last=last,
+                time_s=self.clock.time_s() if time_s is None else time_s,
+                quality=self.clock.quality if quality is None else quality,
+            )  # fmt: skip
+            return self.sign(message)
 
     def sign(self, message):
         return envelope.sign(self.identity.signer, message.DOMAIN, message.encode())
@@ -254,12 +278,12 @@ class Meter:
         self.session.connected(nonce)
         registers = self.registers
         journal = self.journal
-        hello = talk.Hello(
+        greeting = hello.Hello(
             id=self.id, boot=self.numbers.boot, nonce=nonce, oldest_seq=journal.oldest_seq, next_seq=journal.next_seq,
             head=journal.head, registers=[registers.import_wh, registers.export_wh],
             configuration=self.numbers.configuration,
         )  # fmt: skip
-        messages = [("hello", self.sign(hello))]
+        messages = [("hello", self.sign(greeting))]
         if not self.session.settled:
             messages.insert(0, ("enrolment", self.enrolment()))
         return messages
@@ -277,8 +301,10 @@ class Meter:
             entry[2] = False  # whatever was under way is to be sent again
 
     def say(self, kind, message):
-        """Sends a message that is not in the journal, once the gateway has beaten; the newest of the same name only."""
-        self._outbox = [entry for entry in self._outbox if entry[0] != kind] + [[kind, message, False]]
+        """Sends a message that is not in the journal, once the gateway has beaten; of states only the newest."""
+        if kind == "state":
+            self._outbox = [entry for entry in self._outbox if entry[0] != kind]
+        self._outbox = self._outbox[1 - OUTBOX :] + [[kind, message, False]]
         self.link.poke()
 
     def next_message(self):
@@ -308,9 +334,9 @@ class Meter:
             return
         try:
             if kind == "beat":
-                self._beat(self.identity.open_mac(payload, talk.Beat.DOMAIN))
+                self._beat(self.identity.open_mac(payload, hello.Beat.DOMAIN, self.gateway_kid))
             elif kind == "configuration":
-                self._configure(self.identity.open_mac(payload, talk.Configuration.DOMAIN))
+                self._configure(self.identity.open_mac(payload, CONFIGURATION, self.gateway_kid))
         except WireError as error:
             self.refused(kind, error)
 
@@ -346,59 +372,26 @@ class Meter:
             self.event(STEP, seconds)
 
     def _take_over(self, beat):
-        """The gateway holds more than this flash: go on behind it, and say from which registers."""
+        """The gateway holds more than this flash."""
         if self.rows.pending:
             self.seal()
-        since_seq = self.session.boot_seq
-        first = self._registers_at(since_seq)
-        row = report.encode_row(0, *first, 0, 0, 0, report.EVENT | report.NO_SENSOR, {0: [TAKEN_OVER, 0]})
-        head = report.advance(beat.head, row)
-        opening = self._signed_report(beat.next_seq, beat.head, self.clock.time_s(), self.clock.quality, [row])
-        self.journal.take_over(beat.next_seq, since_seq, opening, head, self._seal_anew)
+        with Borrowed("firmware.takeover", "wire.report", "wire.state") as takeover:
+            takeover.take_over(self, beat)
         self.session.taken_over(beat.next_seq)
 
-    def _registers_at(self, seq):
-        place = self.journal.seek(seq)
-        record = self.journal.read(place)[0] if place else None
-        if record is None or record.kind != REPORT:
-            return self.registers.import_wh, self.registers.export_wh
-        return report.decode(record.payload()).rows[0][1:3]
-
-    def _seal_anew(self, payload, seq, head):
-        old = report.decode(payload)
-        body = self._signed_report(seq, head, old.time_s, old.quality, old.row_bytes)
-        for row in old.row_bytes:
-            head = report.advance(head, row)
-        return body, head
-
-    # ------------------------------------------------------------ configuration
-
     def _configure(self, payload):
-        message = talk.Configuration.decode(payload)
-        if message.id != self.id:
-            raise WireError("wrong-id", "a configuration for somebody else")
-        talk.newer(message.version, self.numbers.configuration, "configuration")
-        changes = dict(message.settings)
-        if message.guarded is not None:
-            changes.update(self._guarded(message))
-        self.config.change(changes)
-        configuring.save_changes(self.files, self.config)
-        self.numbers.configuration = message.version
-        self.numbers.save()
-        self.identity.know((self.config.gateway_key, self.config.dispatch_key))
+        with Borrowed("firmware.changes", "firmware.config", "wire.settings") as changes:
+            version = changes.take(self, payload)
+        self._know_peers()
         self._row_due_s = 0
-        self.event(CONFIGURED, message.version)
-
-    def _guarded(self, message):
-        """Keys and limits: the one signature that a device verifies."""
-        payload = envelope.open_signed(message.guarded, Known(self.config.registrar_key), talk.Guarded.DOMAIN)
-        guarded = talk.Guarded.decode(payload)
-        if guarded.id != self.id or guarded.version != message.version:
-            raise WireError("wrong-id", "guarded settings of another configuration")
-        return guarded.settings
+        self.event(CONFIGURED, version)
 
     def _power_fails(self, pin):
         """The supply lasts some milliseconds more: registers first, they are short."""
         self.save_registers()
         if self.started:
             self.event(POWER_FAIL)
+
+
+def _kid(public_key):
+    return None if public_key is None else kid_of(public_key)

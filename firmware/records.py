@@ -8,7 +8,7 @@ Invariant: a record is one message as it was signed; its head repeats only what 
 from binascii import crc32
 from struct import pack, unpack, unpack_from
 
-from wire import envelope, report
+from wire import cbor, envelope
 from wire.errors import WireError
 
 FOLDER = "journal"
@@ -31,16 +31,8 @@ class Record:
         return envelope.split(self.body).payload
 
     def head_before(self):
-        """The head before the first row, from the signed bytes themselves."""
-        if self.kind == REPORT:
-            return report.decode(self.payload()).head
-        return report.Coarse.decode(self.payload()).head if self.kind == COARSE else self.head
-
-    def registers(self):
-        """Those at the end of the last row, None where unknown."""
-        if self.kind == REPORT:
-            return report.decode(self.payload()).rows[-1][1:3]
-        return report.Coarse.decode(self.payload()).last if self.kind == COARSE else None
+        """The head before the first row, from the signed bytes: key 4 of a report as of a coarse one."""
+        return self.head if self.kind == RECEIPT else cbor.array(self.payload(), 1, 8, 1)[0][7]
 
 
 def name_of(first):

@@ -1,4 +1,4 @@
-"""Rows: the samples of a while made into one entry, and entries waiting to be sealed into a report.
+"""Rows: the samples of a while made into one entry, and entries waiting to be sealed into a wire_rows.
 
 Owns: means over samples, `dt`, flags and events of rows, when a report is due.
 Refuses: a row that `wire.units` would call suspect. What a part's registers gained while nobody measured, or against
@@ -6,11 +6,12 @@ its own power, comes in on an event row of no duration: there it cannot be taken
 Invariants: pure; `dt` is never negative and no second is in two rows.
 """
 
-from wire import report, units
+from wire import cbor, units
+from wire import rows as wire_rows
 
 SEAL_ROWS_DOWN = 60  # while the link is down: fewer signatures, less flash
 
-TAMPER = report.EVENTS.index("tamper")
+TAMPER = wire_rows.EVENTS.index("tamper")
 
 
 class Rows:
@@ -19,6 +20,7 @@ class Rows:
         self.base_s = time_s  # the time of the row before the first pending one
         self.last_s = time_s
         self.before = (registers.import_wh, registers.export_wh)
+        self.soc_milli = self.temperature_dc = None  # of a store that another part tells of
         self._fresh = False  # whether `_last` may speak for a row without samples of its own
         self._last = None
         self._clear()
@@ -54,12 +56,12 @@ class Rows:
             self.add(self._last)
         n = self.samples
         if not n:
-            return self._put([dt, self.before[0], self.before[1], 0, 0, 0, flags | report.NO_SENSOR], event, None)
+            return self._put([dt, self.before[0], self.before[1], 0, 0, 0, flags | wire_rows.NO_SENSOR], event, None)
         watts = _mean(self._watts, n)
         row = [dt, now[0], now[1], watts, _mean(self._millivolts, n), _mean(self._milliamps, n), flags]
         suspect = units.suspect_step(self.before, row)
         if suspect:
-            self._put([dt, self.before[0], self.before[1], 0, 0, 0, flags | report.NO_SENSOR], None, None)
+            self._put([dt, self.before[0], self.before[1], 0, 0, 0, flags | wire_rows.NO_SENSOR], None, None)
             row[0] = 0
             event = event or [TAMPER, suspect]
         self._put(row, event, self._last)
@@ -70,19 +72,19 @@ class Rows:
     def _put(self, row, event, sample):
         more = {0: event} if event else None
         if event:
-            row[6] |= report.EVENT
+            row[6] |= wire_rows.EVENT
         if sample is not None:
             for key, value in (
                 (1, sample.frequency_mhz),
                 (2, sample.power_factor_milli),
-                (3, sample.soc_permille),
-                (4, sample.temperature_dc),
+                (3, self.soc_milli if sample.soc_permille is None else sample.soc_permille),
+                (4, self.temperature_dc if sample.temperature_dc is None else sample.temperature_dc),
             ):
                 if value is not None:
                     if more is None:
                         more = {}
                     more[key] = value
-        self.pending.append(report.encode_row(*row, more))
+        self.pending.append(wire_rows.encode_row(*row, more))
 
     def rebase(self, time_s):
         """The clock stepped: nothing is pending, and the next row counts from here."""
@@ -96,42 +98,14 @@ class Rows:
 
     def sealed(self, count):
         """The first `count` rows are on flash."""
-        self.base_s = self.last_s - sum([_dt(row) for row in self.pending[count:]])
+        self.base_s += sum([cbor.array(row, 1, 1, 1)[0][0] for row in self.pending[:count]])
         self.pending = self.pending[count:]
-
-    def thin(self):
-        """Flash takes nothing: rather than grow for ever, pairs of plain rows become one of twice the length."""
-        if len(self.pending) < report.ROWS_MAX:
-            return
-        rows = [report.decode_row(row) for row in self.pending]
-        self.pending = []
-        held = None
-        for row in rows:
-            plain = len(row) == 7 or 0 not in row[7]
-            if held is not None and plain:
-                dt = held[0] + row[0]
-                row[3] = _mean(held[3] * held[0] + row[3] * row[0], dt or 1)
-                row[0] = dt
-                held = None
-            elif plain:
-                held = row
-                continue
-            elif held is not None:
-                self.pending.append(report.encode_row(*held))
-                held = None
-            self.pending.append(report.encode_row(*row))
-        if held is not None:
-            self.pending.append(report.encode_row(*held))
 
 
 def sane(sample):
     """Whether a sample lies within the limits of `wire.units`; one that does not is a fault of the part."""
     row = [0, 0, 0, sample.power_w, sample.voltage_mv or 0, sample.current_ma or 0, 0]
     return not units.suspect_values(row)
-
-
-def _dt(row):
-    return report.decode_row(row)[0]
 
 
 def _add(total, value):

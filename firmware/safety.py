@@ -133,7 +133,7 @@ def allowed_w(limits, action, limit_w):
 def ramped(limits, now_w, wanted_w, seconds):
     """The next set point on the way to the wanted one."""
     step = limits.ramp_w_per_s * seconds
-    if not step or abs(wanted_w - now_w) <= step:
+    if not limits.ramp_w_per_s or abs(wanted_w - now_w) <= step:
         return wanted_w
     return now_w + step if wanted_w > now_w else now_w - step
 

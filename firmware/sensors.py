@@ -20,6 +20,7 @@ class Watched:
         self.phase = phase
         self.open = False
         self.sample = None  # of this round
+        self.last = None  # of any round
         self.missed = 0  # rounds in a row without a sample
         self.fault = ""
         self.same = 0  # samples in a row with the same raw bytes
@@ -40,7 +41,7 @@ class Watched:
             return
         if sample is not None:
             self.open = False
-            self.sample = sample
+            self.sample = self.last = sample
             self.same = self.same + 1 if sample.raw is not None and sample.raw == self._raw else 0
             self._raw = sample.raw
 

@@ -6,8 +6,8 @@ Invariants: pure but for reading the journal that is handed in; nothing but hell
 beat of a connection; what two beats in a row stand before is sent again, what is merely in flight is not.
 """
 
-from wire.beat import PERIOD_S, Beat, newer
 from wire.errors import WireError
+from wire.hello import PERIOD_S, Beat, newer
 
 AHEAD_ROWS = 3_000  # not further than this before the position: a broker's queue is not a store
 LOST_PERIODS = 2

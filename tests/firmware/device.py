@@ -67,7 +67,7 @@ class Broker:
 class Device:
     """One board: `root` is its flash and outlives the process."""
 
-    def __init__(self, micropython: str, tree: Path, root: Path, heap: str = "160k") -> None:
+    def __init__(self, micropython: str, tree: Path, root: Path, heap: str = "200k") -> None:
         self.root = root
         self._command = [micropython, "-X", f"heapsize={heap}", "-c", "from firmware.main import run; run()"]
         self._tree = tree
@@ -207,6 +207,31 @@ class Gateway:
     def down(self, kind: str, data: bytes, retain: bool = False) -> None:
         assert self.hello is not None
         self.client.publish(topics.down(self.hello.id, kind), data, 1, retain)
+
+    def order(self, counter: int, action: str = "charge", seconds: int = 30, **changes: Any) -> bytes:
+        """A command as the dispatch node sends it; gives its id."""
+        assert self.hello is not None
+        now_s = int(time.time())
+        values: dict[str, Any] = {
+            "station": self.hello.id,
+            "id": counter.to_bytes(16, "big"),
+            "counter": counter,
+            "grants": [counter],
+            "action": command.ACTIONS.index(action),
+            "limit_w": 4_000,
+            "energy_wh": 1_000,
+            "not_before": now_s,
+            "lease_until": now_s + seconds,
+        }
+        values.update(changes)
+        signed = envelope.sign(DISPATCH, command.Command.DOMAIN, command.Command(**values).encode())
+        self.down("command", maced(DISPATCH, self.public_key, command.MAC_DOMAIN, signed))
+        return bytes(values["id"])
+
+    def receipts(self) -> list[tuple[int, int, str, str]]:
+        """(counter, part, outcome, reason) of each."""
+        found = self.all("receipt")
+        return [(r.counter, r.part, command.OUTCOMES[r.outcome], command.REASONS[r.reason]) for r in found]
 
 
 class _Macer:

@@ -11,9 +11,10 @@ MAINS_W = 3_600  # a watt hour each second
 
 
 class Pzem:
-    """A PZEM-004T at address 1 and the line it hangs on."""
+    """A PZEM-004T at address 1 and the line it hangs on; behind the relay on gpio0 where there is one."""
 
-    def __init__(self):
+    def __init__(self, pins):
+        self.pins = pins
         self.answer = b""
         self.energy_mws = 0
         self.last_ms = time.ticks_ms()
@@ -23,6 +24,8 @@ class Pzem:
         now_ms = time.ticks_ms()
         self.energy_mws += self.power_w * time.ticks_diff(now_ms, self.last_ms)
         self.last_ms = now_ms
+        relay = self.pins.get("gpio0")
+        self.power_w = MAINS_W if relay is None or relay.value() else 0
         amps = self.power_w * 1000 // 230
         tenths = self.power_w * 10
         wh = self.energy_mws // 3_600_000
@@ -52,18 +55,30 @@ class Pin:
     __call__ = value
 
 
+class Contact:
+    """Pulls down while the relay on gpio0 is closed."""
+
+    def __init__(self, pins):
+        self._pins = pins
+
+    def value(self):
+        return 1 - self._pins["gpio0"].value()
+
+
 class Here(Board):
     NAME = "bench"
 
     def __init__(self):
         super().__init__()
-        self.pzem = Pzem()
         self.pins = {}
+        self.pzem = Pzem(self.pins)
 
     def uart(self, bus, baud, parity=None, stop=1):
         return self.pzem
 
     def pin(self, bus, out=None, pull_up=True):
+        if bus == "gpio1":
+            return Contact(self.pins)
         return self.pins.setdefault(bus, Pin(1 if out is None else out))
 
     def on_power_fail(self, handler):
