@@ -64,7 +64,7 @@ class Relayer:
         evidence = await source.evidence(LOCKS.key(number), height)
         if evidence.value is None:
             return  # acknowledged or refunded since we asked
-        header = await self._header(source, target, evidence.height)
+        header = await header_for(source, target, evidence.height)
         proof = [evidence.height, evidence.value, evidence.proof]
         unlock = kinds.Unlock(lock=number, proof=proof)
         done = await self._send(target, f"lock {number} of {source.chain}", *header, unlock)
@@ -75,22 +75,14 @@ class Relayer:
         evidence = await target.evidence(RECEIPTS.key(number), height + self.confirmations)
         if evidence.value is None:
             return
-        header = await self._header(target, source, evidence.height)
+        header = await header_for(target, source, evidence.height)
         proof = [evidence.height, evidence.value, evidence.proof]
         await self._send(source, f"receipt of lock {number}", *header, kinds.Acknowledge(lock=number, proof=proof))
 
     async def _refund(self, source: ChainClient, target: ChainClient, number: int, height: int, proof: bytes) -> None:
-        header = await self._header(target, source, height)
+        header = await header_for(target, source, height)
         body = kinds.Refund(lock=number, height=height, proof=proof)
         await self._send(source, f"refund of lock {number}", *header, body)
-
-    async def _header(self, of: ChainClient, to: ChainClient, height: int) -> list[kinds.Kind]:
-        """What makes `to` know the header: nothing, where it does already."""
-        client = next(one for one in await to.query("clients") if one["chain"] == of.chain)
-        if height in client["heights"]:
-            return []
-        known = max((one for one in client["heights"] if one < height), default=0)
-        return [kinds.Header(chain=of.chain, block=await of.light_block(height, known))]
 
     async def _send(self, chain: ChainClient, what: str, *bodies: kinds.Kind) -> int:
         """The height it is in force at, 0 where it was refused."""
@@ -102,3 +94,12 @@ class Relayer:
             return 0
         self.say(f"{what}: in block {last.height} of {chain.chain}")
         return last.height
+
+
+async def header_for(of: ChainClient, to: ChainClient, height: int) -> list[kinds.Kind]:
+    """What makes `to` know that header of `of`: nothing, where it does already."""
+    client = next(one for one in await to.query("clients") if one["chain"] == of.chain)
+    if height in client["heights"]:
+        return []
+    known = max((one for one in client["heights"] if one < height), default=0)
+    return [kinds.Header(chain=of.chain, block=await of.light_block(height, known))]
