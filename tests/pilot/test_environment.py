@@ -52,9 +52,17 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def pip() -> Path:
+    """This machine's pip as a wheel, from wherever it has it."""
+    there = sorted(Path(ensurepip.__file__).parent.glob("_bundled/pip-*.whl")) if ensurepip else []
+    return there[-1] if there else unpacked.pip_wheel(places.runtime())
+
+
 @pytest.fixture
-def home(made: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Environment:
+def home(made: Path, pip: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Environment:
     monkeypatch.setenv(places.BUNDLE_VARIABLE, str(made))
+    monkeypatch.setattr(unpacked, "pip_wheel", lambda runtime: pip)
     return Environment(made / ".venv", tmp_path, ("small", "large"))
 
 
@@ -168,9 +176,6 @@ def test_pip_is_brought_where_python_has_none(
     base.write_text(f'#!/bin/sh\ncase "$*" in *--without-pip*) exec {real} "$@" ;; *) exit 1 ;; esac\n')
     base.chmod(0o755)
     monkeypatch.setattr(sys, "_base_executable", str(base))
-    there = sorted(Path(ensurepip.__file__).parent.glob("_bundled/pip-*.whl")) if ensurepip else []
-    pip = there[-1] if there else unpacked.pip_wheel(places.runtime())
-    monkeypatch.setattr(unpacked, "pip_wheel", lambda runtime: pip)
     bare = Environment(tmp_path / "bare", home.locks, home.sets)
     bare.ensure("small")
     assert versions(bare)[0] == "8.0"
