@@ -131,7 +131,7 @@ def _sequence(account: bytes) -> Counter:
 def _enrolment(ctx: Context, raw: bytes) -> kinds.AccountEnrolment:
     """What a key says of itself, under its own signature and for this chain."""
     body = kinds.AccountEnrolment.decode(signed.open_self(raw, kinds.AccountEnrolment.DOMAIN, key_field=3))
-    ctx.require(body.chain == ctx.chain_id, "bad-domain", "for chain " + body.chain)
+    ctx.require(body.chain == ctx.chain_id, "wrong-chain", body.chain)
     return body
 
 

@@ -8,8 +8,9 @@ Rules, the same on both chains (SPV mode):
 - Acknowledge, by anyone: the receipt proven, c blocks above it; the value locked joins the pool.
 - Refund, by anyone: no receipt under a header whose time is not before the deadline. Every block that could still have
   credited it is before that header, so of unlock and refund only one can ever happen.
-- The rate changes only on a closed lock with nothing under way on either side: the sister's totals are proven, the pool
-  is topped up by the company to what circulates there at the new rate, and the lock reopens.
+- The rate changes only on a closed lock with nothing under way on either side: the sister's totals are proven (closed
+  since, or reopened at that rate already), the pool is topped up by the company to what circulates there at the new
+  rate, and the lock reopens. A pool that holds more keeps it.
 - Invariant after every block: what circulates, what is under way and the pool add up to the supply.
 
 Every transfer is one business record on each side. A lock purse is named in the record, so a page can show it.
@@ -192,11 +193,12 @@ def _reopen(ctx: Context, body: kinds.ReopenLock) -> None:
     if not isinstance(cells, tuple) or len(cells) != len(Totals._fields):
         raise Refused("bad-packet", "no totals")
     there = Totals(*cells)
-    ctx.require(there.closed == 1 and there.epoch == row.epoch, "sister-open", "close it there too")
-    ctx.require(there.pending == 0, "pending", f"{there.pending} under way there")
-    row = row._replace(closed=0, rate_mt=body.rate_mt, rate_wh=body.rate_wh)
+    follows = not there.closed and (there.rate_mt, there.rate_wh) == (body.rate_mt, body.rate_wh)
+    ctx.require(there.epoch >= row.epoch and bool(there.closed or follows), "sister-open", "close it there too")
+    ctx.require(not there.closed or there.pending == 0, "pending", f"{there.pending} under way there")
+    row = row._replace(closed=0, epoch=there.epoch, rate_mt=body.rate_mt, rate_wh=body.rate_wh)
     up, down = (row.rate_mt, row.rate_wh) if row.chain == TRANSACTION else (row.rate_wh, row.rate_mt)
-    wanted = -(-there.circulation * up // down)
+    wanted = -(-(there.circulation + there.pending_amount) * up // down)
     short = max(wanted - purse.balance(ctx.state, purse.POOL), 0)
     ctx.require(body.top_up == short, "top-up", f"{short} is missing in the pool")
     if short:
