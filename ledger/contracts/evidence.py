@@ -109,7 +109,8 @@ def _jump(ctx: Context, coarse: Coarse) -> None:
     ctx.require(coarse.next_seq > at.next_seq, "old-rows", f"position {at.next_seq}")
     ctx.require(coarse.seq != at.next_seq or coarse.head == at.head, "bad-link", "another head")
     imported_wh, exported_wh = coarse.last or (at.imported_wh, at.exported_wh)
-    at = at._replace(next_seq=coarse.next_seq, head=coarse.next_head, sound=0, counter=0)
+    time_s = coarse.time_s if coarse.time_s <= _latest_s(ctx, coarse.quality) else 0
+    at = at._replace(next_seq=coarse.next_seq, head=coarse.next_head, time_s=time_s, sound=0, counter=0)
     POSITIONS.put(ctx.state, coarse.id, at._replace(imported_wh=imported_wh, exported_wh=exported_wh))
 
 
@@ -124,7 +125,7 @@ def _follow(ctx: Context, rows: Report, key_index: int) -> Iterator[Interval]:
         ctx.require(rows.head == at.head, "bad-link", "another head at this row")
     at = at._replace(next_seq=rows.seq, key_index=key_index)
     intervals = []
-    latest_s = ctx.time_s + parameters.get(ctx.state, "drift_s") if rows.quality != report.NONE else -1
+    latest_s = _latest_s(ctx, rows.quality)
     time_s = rows.time_s
     for row in rows.rows:
         time_s += row[0]
@@ -133,6 +134,11 @@ def _follow(ctx: Context, rows: Report, key_index: int) -> Iterator[Interval]:
             intervals.append(interval)
     POSITIONS.put(ctx.state, rows.id, at._replace(head=rows.next_head))
     return iter(intervals)
+
+
+def _latest_s(ctx: Context, quality: int) -> int:
+    """Up to when a time that a device gives is one."""
+    return ctx.time_s + parameters.get(ctx.state, "drift_s") if quality != report.NONE else -1
 
 
 def _before_grants(ctx: Context, rows: Report) -> bool:

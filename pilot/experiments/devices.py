@@ -55,7 +55,7 @@ class SoftDevice:
             seq=self.seq,
             stored_wh=stored_wh,
             capacity_wh=capacity_wh,
-            soc_milli=stored_wh * 1000 // capacity_wh,
+            soc_milli=min(stored_wh * 1000 // capacity_wh, 1000),
             temperature_dc=None,
             supply_ok=int(supply),
             acquire_ok=int(acquire),
