@@ -1,4 +1,4 @@
-"""Programs that are no Python packages: MicroPython in two widths, Mosquitto, Valgrind, Chromium.
+"""Programs that are no Python packages: MicroPython in two widths, Mosquitto, Valgrind, mbpoll, Chromium.
 
 Owns: what each must be, where it is found (the environment, the system, .runtime/) and how it is fetched.
 Refuses: installing on the host (but Chromium, as root, when asked), and any stand-in: what cannot be had says why.
@@ -54,6 +54,8 @@ KINDS: Final = {
     "mosquitto": Kind(("mosquitto",), ("-h",), r"mosquitto version ([\d.]+)", (2, 0), "mosquitto"),
     # Older ones die in the loader of the MicroPython that we unpack.
     "valgrind": Kind(("valgrind",), ("--version",), r"valgrind-([\d.]+)", (3, 24), "valgrind"),
+    # A Modbus client that nobody here wrote, for the tests.
+    "mbpoll": Kind(("mbpoll",), ("-V",), r"^([\d.]+)-\d+$", (1, 0), "mbpoll"),
     "chromium": Kind(
         ("chromium", "chromium-browser", "google-chrome"), ("--version",), r"(?:Chromium|Chrome) ([\d.]+)", (100,), ""
     ),

@@ -26,7 +26,7 @@ from pilot.errors import Unavailable
 TAKES_REST: Final = True
 
 # What the fixtures of tests/conftest.py hand out.
-RUNTIMES: Final = ("micropython32", "micropython64", "mosquitto")
+RUNTIMES: Final = ("micropython32", "micropython64", "mosquitto", "mbpoll")
 
 CHECKS: Final = (
     ("style", ("-m", "ruff", "check", "--quiet", ".")),
@@ -60,14 +60,13 @@ def run(args: argparse.Namespace) -> int:
     if places.CHECKOUT is None:
         raise Unavailable("tests are in the source tree, not in the installed package: run them from a checkout")
     outcome = Outcome()
-    for name, command in CHECKS:
-        if args.rest:
-            outcome.not_run.append(f"{name} (only the tests asked for were run)")
-        else:
-            _phase(outcome, name, [sys.executable, *command], places.CHECKOUT, dict(os.environ))
+    if args.rest:
+        outcome.not_run.append(f"{', '.join(name for name, _ in CHECKS)} (only the tests asked for were run)")
+    for name, command in () if args.rest else CHECKS:
+        _phase(outcome, name, [sys.executable, *command], places.CHECKOUT, dict(os.environ))
     start = time.monotonic()
     found = runtimes.need(*RUNTIMES)
-    outcome.seconds["runtimes"] = time.monotonic() - start
+    outcome.seconds["runtimes"] = round(time.monotonic() - start, 1)
     _tests(outcome, found.environ(), args.rest, places.CHECKOUT)
     for line in outcome.lines():
         say(line)

@@ -1,7 +1,7 @@
 """What all tests share: the paths of real runtimes, and a closing list of what was not run and why.
 
 Owns: the fixtures `micropython` (32-bit where it can be had, else the native one), `micropython32`, `micropython64`,
-`mosquitto`, `valgrind`, `chromium`, `pycose_python`: each the path of one executable.
+`mosquitto`, `mbpoll`, `valgrind`, `chromium`, `pycose_python`: each the path of one executable.
 Refuses: a stand-in. A test whose runtime cannot be had is named in the closing lines, never silently skipped.
 """
 
@@ -43,6 +43,11 @@ def micropython() -> str:
 @pytest.fixture(scope="session")
 def mosquitto() -> str:
     return runtime("mosquitto")
+
+
+@pytest.fixture(scope="session")
+def mbpoll() -> str:
+    return runtime("mbpoll")
 
 
 @pytest.fixture(scope="session")

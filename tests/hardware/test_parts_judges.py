@@ -1,7 +1,6 @@
 """Emulated Modbus parts asked by clients that nobody here wrote: pymodbus, pysunspec2, mbpoll; over TCP and a pty."""
 
 import asyncio
-import shutil
 import subprocess
 import threading
 import time
@@ -20,6 +19,7 @@ from hardware.emulator.parts.modbus_tcp import ModbusTcpServer
 from hardware.emulator.parts.pzem004t import Pzem004t
 from hardware.emulator.parts.sunspec_battery import BatteryInverter
 from hardware.emulator.parts.sunspec_inverter import PvInverter
+from tests.conftest import runtime
 from tests.firmware.bench_drivers import House, Plant
 
 
@@ -201,10 +201,7 @@ def test_pysunspec2_and_the_catalog_agree_on_every_point(site: Site) -> None:
 
 
 def mbpoll(*arguments: str) -> str:
-    program = shutil.which("mbpoll")
-    if program is None:
-        pytest.skip("mbpoll is not installed")
-    done = subprocess.run([program, "-1", "-q", *arguments], capture_output=True, text=True, timeout=20)
+    done = subprocess.run([runtime("mbpoll"), "-1", "-q", *arguments], capture_output=True, text=True, timeout=20)
     return done.stdout + done.stderr
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
-from hashlib import sha256
 from pathlib import Path
 
 import cbor2
@@ -20,7 +18,6 @@ from wire.chain import slave
 from wire.chain.keys import KeyRing, PrivateKey
 from wire.command import Command
 
-ROOT = Path(__file__).parents[2]
 GATEWAY = PrivateKey.derive("third parties", "gateway")
 DISPATCH = PrivateKey.derive("third parties", "dispatch")
 DEVICE = SoftDevice("third parties")
@@ -50,43 +47,25 @@ OURS = (
 )
 
 
-@pytest.fixture(scope="session")
-def pycose() -> Path:
-    """The interpreter of an environment with pycose, made once under .runtime from its own lock."""
-    folder = ROOT / ".runtime" / "cose"
-    python = folder / "bin" / "python"
-    lock = ROOT / "locks" / "cose.txt"
-    stamp = folder / "lock.sha256"
-    wanted = sha256(lock.read_bytes()).hexdigest()
-    if not stamp.exists() or stamp.read_text() != wanted:
-        subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
-        install = [python, "-m", "pip", "install", "-q", "--require-hashes", "--only-binary", ":all:", "-r", lock]
-        done = subprocess.run(install, capture_output=True, text=True)
-        if done.returncode:
-            pytest.skip("pycose's environment cannot be made here: " + done.stderr.strip().splitlines()[-1])
-        stamp.write_text(wanted)
-    return python
-
-
-def peer(python: Path, action: str, wish: object) -> object:
+def peer(python: str, action: str, wish: object) -> object:
     script = Path(__file__).with_name("cose_peer.py")
     run = [python, script, action]
     return json.loads(subprocess.run(run, input=json.dumps(wish), capture_output=True, text=True, check=True).stdout)
 
 
-def test_pycose_reads_ours(pycose: Path) -> None:
+def test_pycose_reads_ours(pycose_python: str) -> None:
     wish = [[raw.hex(), domain, key.public_key[1:33].hex(), key.public_key[33:].hex()] for raw, domain, key in OURS]
     payloads = [envelope.split(raw).payload.hex() for raw, _, _ in OURS]
-    assert peer(pycose, "read", wish) == [[True, payload] for payload in payloads]
+    assert peer(pycose_python, "read", wish) == [[True, payload] for payload in payloads]
     wrong = [[raw, domain + "x", x, y] for raw, domain, x, y in wish]
-    assert [holds for holds, _ in peer(pycose, "read", wrong)] == [False] * 3  # type: ignore[attr-defined]
+    assert [holds for holds, _ in peer(pycose_python, "read", wrong)] == [False] * 3  # type: ignore[attr-defined]
 
 
-def test_we_take_what_pycose_signs(pycose: Path) -> None:
+def test_we_take_what_pycose_signs(pycose_python: str) -> None:
     payload = envelope.split(REPORT).payload
     x, y = DEVICE.key.public_key[1:33].hex(), DEVICE.key.public_key[33:].hex()
     wish = [payload.hex(), report.DOMAIN, DEVICE.id.hex(), DEVICE.key.secret().hex(), x, y]
-    raw = bytes.fromhex(str(peer(pycose, "sign", wish)))
+    raw = bytes.fromhex(str(peer(pycose_python, "sign", wish)))
     ring = KeyRing()
     ring.add(DEVICE.key.public_key)
     assert envelope.open_signed(raw, ring, report.DOMAIN) == payload
