@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
+import signal
 import socket
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from gateway import entries
 from gateway.config import Config, ConfigError, load
 from gateway.registry import open_enrolment
 from gateway.service import Clock, Gateway, load_key
 from gateway.store import Store
-from wire.enrol import id_text
+from wire import envelope
+from wire.enrol import ALLIANCES, STATUS, Entry, id_text
 
 
 class WallClock:
@@ -35,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("status", "what stands in the store: readings, blocks, what waits, what was refused"),
         ("devices", "which devices are enrolled here, and which ask to be"),
         ("key", "this gateway's id and public key"),
-        ("enter", "take a registrar's signed entry (file) while the gateway is not running"),
+        ("enter", "hand a registrar's signed entry (file) to the gateway, running or not"),
     ):
         action = actions.add_parser(name, help=text, description=text)
         action.add_argument(
@@ -58,12 +62,20 @@ def run(args: argparse.Namespace) -> int:
 
 
 def serve(config: Config, clock: Clock) -> None:
-    """Runs until it is cancelled."""
-    gateway = Gateway(config, load_key(config), clock, _say)
-    _say(
-        f"gateway {config.name} {id_text(gateway.id)}: {len(gateway.registry.devices)} devices, block {gateway.height}"
-    )
-    asyncio.run(gateway.run())
+    """Runs until SIGTERM or Ctrl-C."""
+
+    async def until_told() -> None:
+        gateway = Gateway(config, load_key(config), clock, _say)
+        devices = len(gateway.registry.devices)
+        _say(f"gateway {config.name} {id_text(gateway.id)}: {devices} devices, block {gateway.height}")
+        running = asyncio.ensure_future(gateway.run())
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, running.cancel)
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+
+    asyncio.run(until_told())
+    _say("stopped; nothing that was acknowledged is lost")
 
 
 def _say(words: str) -> None:
@@ -71,10 +83,7 @@ def _say(words: str) -> None:
 
 
 def _run(args: argparse.Namespace, config: Config) -> int:
-    try:
-        serve(config, WallClock())
-    except KeyboardInterrupt:
-        _say("stopped; nothing that was acknowledged is lost")
+    serve(config, WallClock())
     return 0
 
 
@@ -103,15 +112,28 @@ def _status(args: argparse.Namespace, config: Config) -> int:
 
 def _devices(args: argparse.Namespace, config: Config) -> int:
     store = Store(config.data / "gateway.db")
+    tracks = store.tracks()
+    known = {}
+    for raw in store.entries():
+        entry = Entry.decode(envelope.split(raw).payload)
+        track = tracks.get(entry.device)
+        known[entry.device] = {
+            "id": id_text(entry.device),
+            "name": entry.name,
+            "alliance": ALLIANCES[entry.alliance],
+            "status": STATUS[entry.status],
+            "serial": entry.serial,
+            "next_seq": track.position.next_seq if track else 0,
+        }
     waiting = [
         {"id": id_text(id), "board": open_enrolment(raw)[0].board, "enrolment": raw.hex()}
         for id, _, raw in store.enrolments()
+        if id not in known
     ]
-    positions = [{"id": id_text(id), "next_seq": track.position.next_seq} for id, track in store.tracks().items()]
     store.close()
-    lines = [f"{one['id']}  {one['next_seq']} readings" for one in positions]
+    lines = [f"{one['id']}  {one['status']:8} {one['name']:20} {one['next_seq']} rows" for one in known.values()]
     lines += [f"{one['id']}  asks to be enrolled ({one['board']})" for one in waiting]
-    _show(args, {"devices": positions, "enrolments": waiting}, lines)
+    _show(args, {"devices": list(known.values()), "enrolments": waiting}, lines)
     return 0
 
 
@@ -122,14 +144,8 @@ def _key(args: argparse.Namespace, config: Config) -> int:
 
 
 def _enter(args: argparse.Namespace, config: Config) -> int:
-    async def enter() -> str:
-        gateway = Gateway(config, load_key(config), WallClock(), _say)
-        device = gateway.enter(args.entry.read_bytes())
-        gateway.store.close()
-        return id_text(device.id)
-
-    id = asyncio.run(enter())
-    _show(args, {"device": id}, [f"device {id} is in force here from now on"])
+    name = entries.drop(config.data / "entries", args.entry.read_bytes(), config.registrars)
+    _show(args, {"entry": name}, [f"{name} is in force as soon as the gateway runs, within a second if it does"])
     return 0
 
 

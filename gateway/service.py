@@ -16,6 +16,7 @@ from gateway import intake
 from gateway.beats import Beats
 from gateway.config import Config
 from gateway.cutter import Cutter
+from gateway.entries import Entries
 from gateway.forward import Forward
 from gateway.intake import Intake
 from gateway.lease import Gate, Passed
@@ -30,6 +31,7 @@ from wire.beat import Beat
 from wire.chain import slave
 from wire.chain.keys import KeyRing, PrivateKey, SharedKey
 from wire.chain.kinds import SlaveBlock
+from wire.enrol import Entry
 from wire.errors import WireError
 from wire.report import SYNCED
 
@@ -41,6 +43,8 @@ DISK_RETRY_S = 1.0
 
 
 class Clock(Protocol):
+    """The site clock. An emulated one also has `took` and `gave`: it stands still while a message is under way."""
+
     def now_ms(self) -> int: ...
 
 
@@ -59,6 +63,9 @@ class Gateway:
         self.stored = asyncio.Event()
         self.link = Link(config.broker, f"tallygrid-{config.name}", lambda up, words: say(words))
         self.mac_keys: dict[bytes, SharedKey] = {}
+        self.entries = Entries(config.data / "entries", self.enter, say)
+        self._took: Callable[[int], None] = getattr(clock, "took", _nothing)
+        self._gave: Callable[[int], None] = getattr(clock, "gave", _nothing)
         for raw in self.store.entries():
             self._enter(raw)
         self._recover()
@@ -86,7 +93,9 @@ class Gateway:
         return device
 
     def enter(self, raw: bytes) -> Device:
-        """A registrar's entry: in force at once for intake, kept, and sent up with the next block."""
+        """A registrar's entry: in force at once for intake, kept, and sent up with the next block. Once is enough."""
+        if self.store.has_entry(raw):
+            return self.registry.devices[Entry.decode(envelope.split(raw).payload).device]
         device = self._enter(raw)
         now_ms = self.clock.now_ms()
         self.store.begin()
@@ -176,9 +185,11 @@ class Gateway:
                 continue
             beat = self.beats.beat(device, track.position, now_ms, SYNCED)
             raw = envelope.mac(self.mac_keys[device], Beat.DOMAIN, beat.encode())
+            self._gave(1)
             self.link.publish(topics.down(device, "beat"), raw, qos=0)
 
     def pass_on(self, passed: Passed) -> None:
+        self._gave(1)
         self.link.publish(topics.down(passed.command.station, "command"), passed.raw, qos=1)
 
     # ------------------------------------------------------------ life
@@ -221,6 +232,7 @@ class Gateway:
             while True:
                 try:
                     self.batch(messages)
+                    self.entries.look(asyncio.get_running_loop().time())
                     break
                 except sqlite3.OperationalError as error:
                     # Disk full or not writable: nothing is acknowledged until it can be written.
@@ -229,6 +241,12 @@ class Gateway:
                     self._recover()
                     await asyncio.sleep(DISK_RETRY_S)
             self.send_beats()
+            if messages:
+                self._took(len(messages))
+
+
+def _nothing(_: int) -> None:
+    """A clock that does not wait for us need not hear what is under way."""
 
 
 def _ring(public_keys: list[bytes]) -> KeyRing:

@@ -197,6 +197,9 @@ class Store:
         found = f"select n, kind, raw from message where n > ? and {wanted} order by n limit ?"
         return [Outgoing(*row) for row in self._db.execute(found, (after, most))]
 
+    def has_entry(self, raw: bytes) -> bool:
+        return self._db.execute("select 1 from entry where raw = ?", (raw,)).fetchone() is not None
+
     def entries(self) -> Iterator[bytes]:
         for (raw,) in self._db.execute("select raw from entry order by n"):
             yield raw
