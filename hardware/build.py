@@ -20,7 +20,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("wire", "firmware", "firmware/boards", "firmware/crypto", "firmware/drivers")
-NOT_FLASHED = ("firmware/crypto/generate.py",)
+NOT_FLASHED = ("firmware/crypto/generate.py", "firmware/crypto/generate_comb.py")
 NATIVE = ("field.py", "limbs.py", "comb_limbs.py", "points_limbs.py")  # of firmware/crypto, in viper
 PLAIN = ("comb_bytes.py", "points_bigint.py")  # what stands in for them
 MAIN = b"from firmware.main import run\n\nrun()\n"

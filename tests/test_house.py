@@ -191,7 +191,7 @@ def test_generated_files_are_current(tmp_path: Path) -> None:
     made = {name: generator(name) for name in files() if name.endswith(".py") and generator(name)}
     for script in sorted(set(made.values())):
         copy = tmp_path / script
-        copy.parent.mkdir(parents=True)
+        copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_text(text(script))
         subprocess.run([sys.executable, copy], env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True)
         for name in [name for name in made if made[name] == script]:
