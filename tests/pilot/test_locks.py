@@ -1,7 +1,10 @@
 """The lock files: they answer pyproject.toml, carry hashes for everything, and agree with each other."""
 
 import re
+import subprocess
+import sys
 import tomllib
+from fnmatch import fnmatch
 from itertools import chain, pairwise
 from pathlib import Path
 
@@ -9,10 +12,11 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from pilot.commands import SETS
+from pilot.commands import COMMANDS, SETS, Command
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PACKAGES = ("wire", "firmware", "gateway", "ledger", "hardware", "pilot")
 WANTED = {
     "run": PROJECT["dependencies"],
     "pilot": PROJECT["dependencies"] + PROJECT["optional-dependencies"]["pilot"],
@@ -48,6 +52,31 @@ def test_every_pin_carries_a_hash(name: str) -> None:
 def test_each_set_holds_the_ones_before_it_at_the_same_versions() -> None:
     for smaller, larger in pairwise(SETS):
         assert pins(smaller).items() <= pins(larger).items()
+
+
+IMPORTED = """
+import importlib, importlib.metadata, sys
+importlib.import_module(sys.argv[1])
+owners = importlib.metadata.packages_distributions()
+print(*{owner for name in list(sys.modules) for owner in owners.get(name, [])})
+"""
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_a_command_imports_nothing_beyond_its_set(command: Command) -> None:
+    """A gateway box has the run set alone, whatever is installed where the tests run."""
+    look = [sys.executable, "-c", IMPORTED, command.module]
+    done = subprocess.run(look, cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = {re.sub(r"[-_.]+", "-", name).lower() for name in done.stdout.split()}
+    # httpx takes rich for a command line of its own where it finds it, and does without where not.
+    assert loaded - {"setuptools", "tallygrid", "rich", "pygments"} <= set(pins(command.needs))
+
+
+def test_what_lies_beside_the_code_is_packed_into_the_wheel() -> None:
+    packed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["*"]
+    listed = subprocess.run(["git", "ls-files", *PACKAGES], cwd=ROOT, capture_output=True, text=True)
+    names = [Path(name).name for name in listed.stdout.splitlines() if not name.endswith(".py")]
+    assert [name for name in names if not any(fnmatch(name, pattern) for pattern in packed)] == []
 
 
 def test_every_dependency_has_its_reason() -> None:
