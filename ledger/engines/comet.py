@@ -49,6 +49,7 @@ class AbciServer:
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def start(self, path: Path) -> None:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
         self._server = await asyncio.start_unix_server(self._serve, path)
 
@@ -66,8 +67,8 @@ class AbciServer:
                     for answer in await self._answers(name, list(run)):
                         writer.write(answer)
                 await writer.drain()
-        except ConnectionError:
-            pass  # the node ended, which its process tells
+        except (ConnectionError, asyncio.CancelledError):
+            pass  # the node ended, which its process tells, or this process does
         except Exception as error:  # the top of this connection: the node is told, and everything ends
             writer.write(abci.exception(str(error)))
             with suppress(ConnectionError):

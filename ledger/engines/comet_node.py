@@ -15,7 +15,9 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -86,6 +88,7 @@ class Settings:
     block_s: float = 1.0  # CometBFT waits so long after a commit
     propose_s: float = 0.8  # and so long for a proposer that is silent
     idle_s: float = 30.0  # an empty block after so long
+    index_txs: bool = False  # the node's own index of transactions; ours is in the store
     state_sync: tuple[str, int, str] | None = None  # RPC servers (two, with a comma), trusted height, its hash
 
 
@@ -120,7 +123,7 @@ def _lines(home: Path, settings: Settings) -> dict[str, dict[str, str]]:
             "create_empty_blocks_interval": _seconds(settings.idle_s),
             "peer_gossip_sleep_duration": '"10ms"',
         },
-        "tx_index": {"indexer": '"null"'},
+        "tx_index": {"indexer": '"kv"' if settings.index_txs else '"null"'},
     }
     if settings.state_sync is not None:
         servers, height, block_hash = settings.state_sync
@@ -135,7 +138,12 @@ def _lines(home: Path, settings: Settings) -> dict[str, dict[str, str]]:
 
 
 def socket_path(home: Path) -> Path:
-    return home / "app.sock"
+    """Where app and node meet: in the home, or, as a socket's path has at most 107 bytes, in a folder of our own."""
+    path = home.resolve() / "app.sock"
+    if len(os.fsencode(path)) <= 100:
+        return path
+    name = sha256(os.fsencode(path)).hexdigest()[:24]
+    return Path(gettempdir()) / f"tallygrid-{os.getuid()}" / f"{name}.sock"
 
 
 def lay_out(

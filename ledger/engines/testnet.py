@@ -41,21 +41,22 @@ class Member:
 
 def lay_out(
     binary: Path, root: Path, chain_id: str, time_ns: int, *, salt: bytes = b"", sections: dict[str, Any] | None = None,
-    validators: int = 4, watchers: int = 0, block_s: float = 1.0, idle_s: float = 30.0,
+    powers: tuple[int, ...] = (10, 10, 10, 10), watchers: int = 0, **changes: Any,
 ) -> list[Member]:  # fmt: skip
-    """Makes the members' homes under `root`. Watchers follow the chain and have no vote."""
-    count = validators + watchers
+    """Makes the members' homes under `root`, a validator for each power. Watchers follow the chain and have no vote.
+    `changes` are settings that differ from their defaults."""
+    count = len(powers) + watchers
     keys = [Ed25519PrivateKey.generate() for _ in range(count)]
     node_keys = [Ed25519PrivateKey.generate() for _ in range(count)]
     ports = free_ports(2 * count)
-    voters = in_order(Validator(key.public_key().public_bytes_raw(), 10) for key in keys[:validators])
+    voters = in_order(Validator(k.public_key().public_bytes_raw(), p) for k, p in zip(keys, powers, strict=False))
     genesis = Genesis(chain_id, time_ns, voters, salt, sections or {})
     peers = comet_node.peers_of(
         [(comet_node.node_id(key), "127.0.0.1", port) for key, port in zip(node_keys, ports[count:], strict=True)]
     )
     members = []
     for i in range(count):
-        settings = Settings(ports[i], ports[count + i], peers, block_s=block_s, propose_s=block_s, idle_s=idle_s)
+        settings = Settings(ports[i], ports[count + i], peers, **changes)
         members.append(Member(binary, root / f"node{i}", settings, genesis))
         comet_node.lay_out(binary, members[i].home, genesis, keys[i], node_keys[i], settings)
     return members

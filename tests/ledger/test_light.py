@@ -1,7 +1,7 @@
 """The light client against headers of a real CometBFT network, and against all that a forger might change in them.
 
-tests/vectors/comet_headers.json was recorded from four validators: one power changes (block 6, in force at 8), one
-validator is stopped (its votes are absent from block 10 on).
+tests/vectors/comet_headers.json was recorded from four validators with the toy chain: one power changes (block 3, in
+force at 5), one validator is stopped (its votes are absent from block 6 on), one transaction is refused.
 """
 
 import json
@@ -13,19 +13,24 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from ledger import light
+from ledger import genesis, light
+from ledger.app import Block
 from ledger.engines import comet_json
 from ledger.light import LightBlock, LightClient, Params
+from tests.ledger.toychain import START, USERS, new_app
+from wire import cbor
 from wire.chain import header as comet
 from wire.chain import merkle
 from wire.chain.header import BlockID, Commit, CommitSig, Header, Validator
 from wire.errors import WireError
 
 RECORDED = json.loads((Path(__file__).parents[1] / "vectors" / "comet_headers.json").read_text())
-GENESIS = RECORDED["genesis"]
+GENESIS = genesis.decode(bytes.fromhex(RECORDED["genesis"]))
+CHAIN = GENESIS.chain_id
+LAST, MANY = max(b["height"] for b in RECORDED["blocks"]), RECORDED["block_of_txs"]
 BLOCKS = {b["height"]: b for b in RECORDED["blocks"]}
 DAY_NS = 86_400 * 1_000_000_000
-PARAMS = Params("golden-1", trusting_period_ns=14 * DAY_NS)
+PARAMS = Params(CHAIN, trusting_period_ns=14 * DAY_NS)
 
 
 @cache
@@ -39,11 +44,10 @@ def recorded(height):
 
 
 def start():
-    time_ns = comet_json.time_ns(GENESIS["genesis_time"])
-    return light.genesis("golden-1", time_ns, comet_json.validators(GENESIS["validators"]))
+    return genesis.trusted(GENESIS.public(b""))[1]
 
 
-NOW = recorded(11).header.time_ns + DAY_NS
+NOW = recorded(LAST).header.time_ns + DAY_NS
 
 
 def reason(call, *args):
@@ -66,33 +70,32 @@ def test_bytes_and_hashes_are_cometbfts(height):
     assert comet_json.commit(raw["last_commit"]).hash() == block.header.last_commit_hash
     assert comet.data_hash(txs) == block.header.data_hash
     assert comet.in_order(block.validators) == block.validators
-    assert comet.consensus_hash(1_048_576, -1) == block.header.consensus_hash
+    assert comet.consensus_hash(4 << 20, -1) == block.header.consensus_hash
     assert LightBlock.decode(block.encode()) == block
 
 
 def test_the_chain_from_genesis_block_by_block():
     client = LightClient(PARAMS, start())
-    for height in (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11):
+    for height in range(1, LAST + 1):
         assert client.update(recorded(height), NOW).height == height
-    assert client.latest.height == 11
+    assert client.latest.height == LAST
 
 
 def test_heights_may_be_skipped_where_enough_of_the_known_power_signed():
     client = LightClient(PARAMS, start())
     client.update(recorded(1), NOW)
-    skipped = recorded(11)._replace(known=recorded(1).validators)
-    assert client.update(skipped, NOW) == light.trust(recorded(11).header)
-    between = recorded(8)._replace(known=recorded(1).validators)
-    assert client.update(between, NOW) == client.at(8)
-    assert client.update(recorded(9), NOW) == client.at(9)
+    skipped = recorded(LAST)._replace(known=recorded(1).validators)
+    assert client.update(skipped, NOW) == light.trust(recorded(LAST).header)
+    between = recorded(5)._replace(known=recorded(1).validators)
+    assert client.update(between, NOW) == client.at(5)
+    assert client.update(recorded(6), NOW) == client.at(6)
 
 
 def test_transactions_and_results_of_the_recorded_chain():
-    header = light.trust(recorded(4).header)
+    header, after = light.trust(recorded(MANY).header), light.trust(recorded(MANY + 1).header)
     for shown in RECORDED["tx_proofs"]:
-        raw, p = b64decode(shown["tx"]), shown["proof"]["proof"]
-        index, total = int(p.get("index", 0)), int(p["total"])
-        path = [b64decode(a) for a in p["aunts"]]
+        raw, p = b64decode(shown["tx"]), shown["proof"]
+        index, total, path = int(p.get("index", 0)), int(p["total"]), [b64decode(a) for a in p["aunts"]]
         light.check_tx(header, raw, index, total, path)
         for bad in (
             (raw + b"x", index, total, path),
@@ -102,12 +105,28 @@ def test_transactions_and_results_of_the_recorded_chain():
             (raw, index, total, [bytes(32), *path[1:]]),
         ):
             assert reason(light.check_tx, header, *bad) == "bad-proof"
-    results = BLOCKS[4]["block_results"]
-    tree = merkle.Tree([comet.result_bytes(r["code"], b"") for r in results])
-    after = light.trust(recorded(5).header)
-    for i in range(len(results)):
-        light.check_result(after, 0, b"", i, len(results), tree.inclusion(i))
-        assert reason(light.check_result, after, 1, b"", i, len(results), tree.inclusion(i)) == "bad-proof"
+    results = [(r["code"], b64decode(r["data"] or "")) for r in BLOCKS[MANY]["results"]]
+    assert results[-1] == (1, b"insufficient") and comet.results_hash(results) == after.last_results_hash
+    tree = merkle.Tree([comet.result_bytes(*result) for result in results])
+    for i, (code, data) in enumerate(results):
+        light.check_result(after, code, data, i, len(results), tree.inclusion(i))
+        assert reason(light.check_result, after, 1 - code, data, i, len(results), tree.inclusion(i)) == "bad-proof"
+
+
+def test_a_failed_transaction_is_included_and_its_state_is_not():
+    """Inclusion is no success: the refused payment is under data_hash, the state it wanted is not under app_hash."""
+    app = new_app()
+    txs = comet_json.transactions(BLOCKS[MANY]["txs"])
+    assert app.app_hash == recorded(1).header.app_hash
+    applied = app.apply(Block(1, recorded(MANY).header.time_ns, txs))
+    app.commit()
+    after = light.trust(recorded(MANY + 1).header)
+    assert after.app_hash == applied.app_hash
+    key = b"a/" + USERS[3].kid
+    value, proof = app.prove(key)
+    light.check_state(after, key, value, proof)
+    rich = cbor.encode([0, USERS[3].public_key, START + 10**6])
+    assert reason(light.check_state, after, key, rich, proof) == "bad-proof"
 
 
 # ---------------------------------------------------------------- a network of our own, to sign what a forger would
