@@ -21,8 +21,8 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("wire", "firmware", "firmware/boards", "firmware/crypto", "firmware/drivers")
 NOT_FLASHED = ("firmware/crypto/generate.py", "firmware/crypto/generate_comb.py")
-NATIVE = ("field.py", "limbs.py", "comb_limbs.py", "points_limbs.py")  # of firmware/crypto, in viper
-PLAIN = ("comb_bytes.py", "points_bigint.py")  # what stands in for them
+NATIVE = ("field.py", "limbs.py", "comb_limbs.py", "points_limbs.py", "crc_native.py")  # in viper
+PLAIN = ("comb_bytes.py", "points_bigint.py", "crc_plain.py")  # what stands in for them
 MAIN = b"from firmware.main import run\n\nrun()\n"
 MANIFEST = "manifest.json"
 
@@ -94,7 +94,7 @@ def sources(arch: str, board: str) -> list[Path]:
         for source in sorted((ROOT / folder).glob("*.py")):
             if folder == "firmware/boards" and source.name not in ("__init__.py", own):
                 continue
-            if folder == "firmware/crypto" and source.name in left_out:
+            if source.name in left_out:
                 continue
             if source.relative_to(ROOT).as_posix() not in NOT_FLASHED:
                 chosen.append(source)

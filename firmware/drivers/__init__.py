@@ -3,7 +3,7 @@
 Owns: `Sample`, `Fault` and the words for what can go wrong with a part.
 Refuses: waiting. No driver sleeps or loops on a bus; a dead or babbling part costs its own readings and nothing else.
 Invariants: integers only, import (consumption, charging) positive; a sample is one whole checked answer of the part,
-never a mixture of two and never an old one again.
+never a mixture of two and never an old one again; a reading that fails leaves the sample as it was.
 
 Sensor port (duck-typed, `now_ms` is a ticks_ms value, it may wrap at 2^30):
     start(now_ms)  -> None           opens one reading; an unfinished one is dropped
@@ -23,27 +23,32 @@ Inverters and batteries are sensor and actor in one object; they fall back by th
 set(), so the holder of a lease calls set() again at least every revert_s / 2.
 """
 
-from collections import namedtuple
 
-# What a part has not is None. voltage_mv and current_ma are one integer or a tuple of three; current is a magnitude,
-# its direction is power's. Registers are the part's own and may restart when it is reset or changed.
-Sample = namedtuple(
-    "Sample",
-    (
-        "voltage_mv",
-        "current_ma",
-        "power_w",  # rounded half away from zero, for rows
-        "power_mw",  # as fine as the part has it, for integration
-        "import_wh",
-        "export_wh",
-        "frequency_mhz",
-        "power_factor_milli",  # 0..1000, the direction is power's
-        "soc_permille",
-        "temperature_dc",  # tenths of a degree Celsius
-        "stored_wh",
-        "raw",  # the answer's bytes, to tell a frozen part from a steady one
-    ),
-)
+class Sample:
+    """One reading. What the part has not is None. A driver may fill the same one anew at the next reading, so whoever
+    wants to keep a value copies it: where memory is full of what is not yet collected, a new object of this size costs
+    as much as a third of the reading.
+
+    voltage_mv and current_ma are one integer or a tuple of three; current is a magnitude, its direction is power's.
+    Registers are the part's own and may restart when it is reset or changed."""
+
+    def __init__(
+        self, voltage_mv=None, current_ma=None, power_w=None, power_mw=None, import_wh=None, export_wh=None,
+        frequency_mhz=None, power_factor_milli=None, soc_permille=None, temperature_dc=None, stored_wh=None, raw=None,
+    ):  # fmt: skip
+        self.voltage_mv = voltage_mv
+        self.current_ma = current_ma
+        self.power_w = power_w  # rounded half away from zero, for rows
+        self.power_mw = power_mw  # as fine as the part has it, for integration
+        self.import_wh = import_wh
+        self.export_wh = export_wh
+        self.frequency_mhz = frequency_mhz
+        self.power_factor_milli = power_factor_milli  # 0..1000, the direction is power's
+        self.soc_permille = soc_permille
+        self.temperature_dc = temperature_dc  # tenths of a degree Celsius
+        self.stored_wh = stored_wh
+        self.raw = raw  # the answer's bytes, to tell a frozen part from a steady one; None where they cannot
+
 
 SILENT = "silent"  # no answer in time
 SHORT = "short"  # an answer that stopped too early

@@ -4,15 +4,18 @@ Owns: frames and their CRC, time-outs, silence between frames, who may speak, th
 Refuses: an answer that is not whole, not checked, not from this slave or not to this question; waiting for anything.
 Invariants: one question is under way on a line at a time; after a silent slave the line stays deaf for as long again,
 so that a late answer is thrown away and never taken for the next one; at most one UART read a poll.
-
-The CRC is kept with its two bytes swapped, so that it takes the big-endian words of an answer as they are unpacked:
-two table steps a word instead of two rounds of the loop, which is half the instructions of a reading.
 """
 
-from array import array
+import sys
 from struct import unpack_from
 
 from . import BABBLE, CRC, EXCEPTION, FUNCTION, RESTING, SHORT, SILENT, SLAVE, Fault, since
+
+# MicroPython puts the architecture of its native code here, 0 for none.
+if getattr(sys.implementation, "_mpy", 0) >> 10 & 15:
+    from .crc_native import remainder
+else:
+    from .crc_plain import remainder
 
 READ_HOLDING = 3
 READ_INPUT = 4
@@ -24,36 +27,9 @@ REST_MS = 2_000  # the first rest; each is twice the one before
 REST_MS_MAX = 60_000
 
 
-def _tables():
-    """Remainders of the reflected polynomial 0xA001, bytes swapped: of a word's second byte, and of its first."""
-    second = array("H", bytes(512))
-    crc = 1
-    step = 128
-    while step:  # by doubling: 255 steps instead of 2,048
-        crc = (crc >> 1) ^ (0xA001 if crc & 1 else 0)
-        for at in range(0, 256, 2 * step):
-            second[step + at] = crc ^ second[at]
-        step >>= 1
-    for at in range(256):
-        second[at] = second[at] >> 8 | (second[at] & 0xFF) << 8
-    first = array("H", ((crc << 8) & 0xFF00 ^ second[crc >> 8] for crc in second))
-    return first, second
-
-
-_FIRST, _SECOND = _tables()
-
-
-def _swapped_crc(data):
-    crc = 0xFFFF
-    for byte in data:
-        crc = (crc << 8) & 0xFF00 ^ _SECOND[crc >> 8 ^ byte]
-    return crc
-
-
 def crc16(data):
-    """The CRC of RTU frames, which goes over the line low byte first; over a frame that carries its own it is 0."""
-    crc = _swapped_crc(data)
-    return crc >> 8 | (crc & 0xFF) << 8
+    """The CRC of RTU frames, which goes over the line low byte first."""
+    return remainder(data, len(data))
 
 
 def frame(body):
@@ -61,16 +37,9 @@ def frame(body):
 
 
 def question(address, function, register, count):
-    """A read, ready for Slave.start: what to send, and length, head, its length, words, CRC so far of the answer."""
-    head = bytes((address, function, 2 * count))
-    return (
-        frame(bytes((address, function, register >> 8, register & 0xFF, 0, count))),
-        5 + 2 * count,
-        head,
-        3,
-        ">%dH" % (count + 1),
-        _swapped_crc(head),
-    )
+    """A read, ready for Slave.start: what to send, the length of its answer, how the answer begins."""
+    body = bytes((address, function, register >> 8, register & 0xFF, 0, count))
+    return frame(body), 5 + 2 * count, bytes((address, function, 2 * count))
 
 
 def order(address, register, values):
@@ -81,7 +50,7 @@ def order(address, register, values):
     for value in values:
         body.append((value >> 8) & 0xFF)
         body.append(value & 0xFF)
-    return frame(bytes(body)), 8, head, 6, ">H", _swapped_crc(head)
+    return frame(bytes(body)), 8, head
 
 
 class Line:
@@ -132,13 +101,12 @@ class Line:
 
 
 class Slave:
-    """One address on a line: start(question), then poll until the answer's words or a Fault come out."""
+    """One address on a line: start(question), then poll until the answer's bytes or a Fault come out."""
 
     def __init__(self, line, address, timeout_ms=300):
         self.line = line
         self.address = address
         self.timeout_ms = timeout_ms
-        self.raw = b""  # the last answer that was taken, whole
         self._asked = None
         self._since_ms = 0
         self._seen = 0
@@ -166,32 +134,22 @@ class Slave:
             line.hold(now_ms, self.timeout_ms)  # the question before was dropped: its answer may still come
 
     def poll(self, now_ms):
-        """The answer's words (the last is its CRC), None while it is not there. Faults end the question."""
+        """The whole answer, CRC included, None while it is not there. Faults end the question."""
         line = self.line
         if line.owner is not self:
             return self._wait_turn(now_ms)
-        _, length, head, skip, shape, crc = self._asked
+        asked = self._asked
         count = line.any()
-        if count < length:
+        if count < asked[1]:
             return self._wait_more(count, now_ms)
         answer = line.read(count)
         self._asked = line.owner = None
         line.mark_ms = now_ms
         line.hold_ms = line.silence_ms
-        if count != length:
-            raise Fault(BABBLE, count)
-        if answer.startswith(head):
-            words = unpack_from(shape, answer, skip)
-            first = _FIRST
-            second = _SECOND
-            for word in words:
-                crc ^= word
-                crc = first[crc >> 8] ^ second[crc & 0xFF]
-            if not crc:
-                self._strikes = 0
-                self.raw = answer
-                return words
-        raise self._misfit(answer, head)
+        if count == asked[1] and not remainder(answer, count) and answer.startswith(asked[2]):
+            self._strikes = 0
+            return answer
+        raise self._misfit(answer, asked)
 
     def _wait_turn(self, now_ms):
         if self._asked is None:
@@ -219,11 +177,11 @@ class Slave:
             self._grew_ms = now_ms
         elif count:
             if since(now_ms, self._grew_ms) >= GAP_MS:
-                head = self._asked[2]
+                asked = self._asked
                 answer = self.line.read(count)
                 self._asked = None
                 self.line.hold(now_ms, self.line.silence_ms)
-                raise self._misfit(answer, head)
+                raise self._misfit(answer, asked)
         elif since(now_ms, self._since_ms) >= self.timeout_ms:
             self._asked = None
             self.line.hold(now_ms, self.timeout_ms)
@@ -236,27 +194,31 @@ class Slave:
             self._rest_ms = min(REST_MS << min(self._strikes - STRIKES, 5), REST_MS_MAX)
             self._struck_ms = now_ms
 
-    def _misfit(self, answer, head):
+    def _misfit(self, answer, asked):
         """What is wrong with bytes that are not the answer."""
-        if len(answer) < 5:
-            return Fault(SHORT, len(answer))
-        if crc16(answer):
-            return Fault(CRC, len(answer))
+        size = len(answer)
+        if size > asked[1] or size < 5:
+            return Fault(BABBLE if size > 5 else SHORT, size)
+        if remainder(answer, size):
+            return Fault(CRC, size)
         self._strikes = 0
+        head = asked[2]
         if answer[0] != head[0]:
             return Fault(SLAVE, answer[0])
         if answer[1] == head[1] | 0x80:
             return Fault(EXCEPTION, answer[2])
         if answer[1] != head[1]:
             return Fault(FUNCTION, answer[1])
-        return Fault(SHORT, len(answer))
+        return Fault(SHORT, size)
 
 
 class Talk:
-    """A reading of several questions, written as a generator: it yields questions, is sent the words of each answer,
-    may catch a Fault and ask something else, and returns the sample. A driver is a Talk with a `_reading` method."""
+    """A reading of several questions, written as a generator: it yields questions, is sent each answer's registers, may
+    catch a Fault and ask something else, and returns the sample. A driver is a Talk with a `_reading` method.
+    `raw` is the last answer, whole."""
 
     def __init__(self, line, address, timeout_ms):
+        self.raw = b""
         self._slave = Slave(line, address, timeout_ms)
         self._steps = None
 
@@ -270,10 +232,12 @@ class Talk:
             return None
         try:
             heard = self._slave.poll(now_ms)
+            if heard is None:
+                return None
+            self.raw = heard
+            heard = unpack_from(">%dH" % ((len(heard) - 5) // 2), heard, 3)
         except Fault as fault:
             heard = fault
-        if heard is None:
-            return None
         self._steps = None  # unless it asks on, it is over: with a sample, or with a fault that comes out here
         try:
             asked = steps.throw(heard) if isinstance(heard, Fault) else steps.send(heard)

@@ -19,31 +19,39 @@ class PZEM004T:
         self._slave = Slave(line, address)
         self._question = question(address, READ_INPUT, 0, 10)
         self._export = export
+        self._sample = Sample()
         self.wait_ms = self._slave.wait_ms(self._question)
 
     def start(self, now_ms):
         self._slave.start(self._question, now_ms)
 
     def poll(self, now_ms):
-        words = self._slave.poll(now_ms)
-        if words is None:
-            return None
-        # 32-bit values come low word first; the last two words are the alarm and the CRC
-        volts, amps, amps_high, power, power_high, energy, energy_high, hertz, factor, _, _ = words
-        if amps_high:
-            amps |= amps_high << 16
-        if power_high:
-            power |= power_high << 16
-        if energy_high:
-            energy |= energy_high << 16
+        answer = self._slave.poll(now_ms)
+        return None if answer is None else self._take(answer)
+
+    def _take(self, words):
+        """Word n of the answer is at bytes 3 + 2n; 32-bit values come low word first."""
+        volts = words[3] << 8 | words[4]
+        amps = words[7] << 24 | words[8] << 16 | words[5] << 8 | words[6]
+        power = words[11] << 24 | words[12] << 16 | words[9] << 8 | words[10]
+        hertz = words[17] << 8 | words[18]
+        factor = words[20]
         if volts > 3000 or amps > 120_000 or power > 330_000 or hertz > 700 or factor > 100:
             raise Fault(RANGE)
+        energy = words[15] << 24 | words[16] << 16 | words[13] << 8 | words[14]
+        sample = self._sample
+        sample.voltage_mv = volts * 100
+        sample.current_ma = amps
+        sample.frequency_mhz = hertz * 100
+        sample.power_factor_milli = factor * 10
+        sample.raw = words
         watts = (power + 5) // 10
-        power *= 100
-        exported = None
         if self._export:
-            watts, power, energy, exported = -watts, -power, None, energy
-        raw = self._slave.raw
-        return Sample(
-            volts * 100, amps, watts, power, energy, exported, hertz * 100, factor * 10, None, None, None, raw
-        )
+            sample.power_w = -watts
+            sample.power_mw = power * -100
+            sample.export_wh = energy
+        else:
+            sample.power_w = watts
+            sample.power_mw = power * 100
+            sample.import_wh = energy
+        return sample

@@ -22,8 +22,8 @@ class SDM120(Talk):
         words = []
         raw = b""
         for asked in self._questions:
-            words.extend((yield asked)[:-1])
-            raw += self._slave.raw[3:-2]
+            words.extend((yield asked))
+            raw += self.raw[3:-2]
         power_mw = scaled(words[4], words[5], 1000)
         return Sample(
             scaled(words[0], words[1], 1000),

@@ -22,8 +22,8 @@ class SDM630(Talk):
         words = []
         raw = b""
         for asked in self._questions:
-            words.extend((yield asked)[:-1])
-            raw += self._slave.raw[3:-2]
+            words.extend((yield asked))
+            raw += self.raw[3:-2]
         power_mw = scaled(words[18], words[19], 1000)
         return Sample(
             tuple(scaled(words[at], words[at + 1], 1000) for at in (0, 2, 4)),

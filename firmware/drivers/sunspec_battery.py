@@ -38,7 +38,7 @@ class SunSpecBattery(SunSpec):
         if ac is None:
             raise Fault(MODEL)
         fields, temperature = self._ac((yield from self._block(ac)))
-        raw = self._slave.raw
+        raw = self.raw
         if fields[2] is None:
             raise Fault(MODEL, ac)
         if 802 in self._models:

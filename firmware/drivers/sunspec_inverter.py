@@ -25,7 +25,7 @@ class SunSpecInverter(SunSpec):
         if ac is None:
             raise Fault(MODEL)
         fields, temperature = self._ac((yield from self._block(ac)))
-        raw = self._slave.raw
+        raw = self.raw
         if fields[2] is None:
             raise Fault(MODEL, ac)
         if self._control:

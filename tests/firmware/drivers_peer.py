@@ -8,7 +8,7 @@ import sys
 
 sys.path.insert(0, ".")
 
-from firmware.drivers import Fault
+from firmware.drivers import Fault, Sample
 from firmware.drivers.modbus import Line
 
 
@@ -86,8 +86,14 @@ def ring():
     callback(None)
 
 
+FIELDS = (
+    "voltage_mv", "current_ma", "power_w", "power_mw", "import_wh", "export_wh", "frequency_mhz",
+    "power_factor_milli", "soc_permille", "temperature_dc", "stored_wh", "raw",
+)  # fmt: skip
+
+
 def plain(value):
-    return tuple(value) if isinstance(value, tuple) else value
+    return tuple([getattr(value, name) for name in FIELDS]) if isinstance(value, Sample) else value
 
 
 names = {
