@@ -273,6 +273,7 @@ def _state(ctx: Context, body: kinds.StationState) -> None:
 def _genesis(ctx: Context, section: Any) -> None:
     """[[user, station, loss in ppm], …]: lines that stand from the beginning."""
     for user, station, loss_ppm in section or ():
+        ctx.require(kinds.LOSS_PPM.check(loss_ppm), "out-of-range", f"a loss is {kinds.LOSS_PPM.words}")
         who, where = accounts.called(ctx, user), accounts.called(ctx, station)
         row = dict(LINES.get(ctx.state, who) or ())
         row[where] = loss_ppm

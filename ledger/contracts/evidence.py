@@ -30,6 +30,7 @@ from wire.chain.kinds import EVIDENCE
 from wire.enrol import id_text, kid_of
 from wire.report import EVENTS, HEAD_START, Coarse, Report
 
+HOUR_S = 3_600
 REPORT, ATTESTED, COARSE = range(len(EVIDENCE.names))
 START, SAFE_ENTERED = EVENTS.index("start"), EVENTS.index("safe entered")
 TAKEOVER, COMMAND = EVENTS.index("takeover"), EVENTS.index("command")
@@ -136,6 +137,15 @@ def _follow(ctx: Context, rows: Report, key_index: int) -> Iterator[Interval]:
     return iter(intervals)
 
 
+def _interval(at: Position, row: list[Any], time_s: int) -> Interval | None:
+    """The energy of a step, if it can have flowed in its time. (A boot's first row is judged by that alone.)"""
+    imported_wh, exported_wh = row[1] - at.imported_wh, row[2] - at.exported_wh
+    longest_s = max(time_s - at.time_s, 0) + 1
+    if (imported_wh + exported_wh - 2) * HOUR_S > units.POWER_W_MAX * longest_s:
+        return None
+    return Interval(at.next_seq, at.time_s, time_s, imported_wh, exported_wh, at.counter)
+
+
 def _latest_s(ctx: Context, quality: int) -> int:
     """Up to when a time that a device gives is one."""
     return ctx.time_s + parameters.get(ctx.state, "drift_s") if quality != report.NONE else -1
@@ -156,8 +166,7 @@ def _step(at: Position, row: list[Any], time_s: int) -> tuple[Position, Interval
     sound = not suspect and time_s > 0
     interval = None
     if sound and at.sound and event != TAKEOVER:
-        energy = row[1] - at.imported_wh, row[2] - at.exported_wh
-        interval = Interval(at.next_seq, at.time_s, time_s, *energy, at.counter)
+        interval = _interval(at, row, time_s)
     counter = value if event == COMMAND else 0 if event in (START, SAFE_ENTERED) else at.counter
     at = at._replace(
         next_seq=at.next_seq + 1,

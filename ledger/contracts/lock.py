@@ -26,7 +26,7 @@ from ledger.contracts.shelf import Shelf, on
 from ledger.state import Draft, Reader, freeze
 from wire import cbor
 from wire.chain import kinds
-from wire.chain.kinds import SCHEDULE, TRANSACTION
+from wire.chain.kinds import AMOUNT, SCHEDULE, TRANSACTION
 from wire.enrol import id_text
 
 EXCHANGE, PURCHASE = range(2)
@@ -82,6 +82,8 @@ def convert(row: Totals, amount: int) -> int:
     up, down = (row.rate_wh, row.rate_mt) if row.chain == TRANSACTION else (row.rate_mt, row.rate_wh)
     if amount * up % down:
         raise Refused("remainder", f"{amount} does not convert at {up}/{down}")
+    if amount * up // down > AMOUNT.high:
+        raise Refused("bad-amount", "more than an amount can be")
     return amount * up // down
 
 

@@ -31,6 +31,7 @@ from wire.command import OUTCOMES
 from wire.enrol import id_text
 
 PPM = 1_000_000
+POOL_UWH_MAX = 1 << 60  # far above any grant's, far below what a value in the state can be
 REFUSED, EXPIRED, FAILED_SAFE = (OUTCOMES.index(name) for name in ("refused", "expired", "failed-safe"))
 
 
@@ -98,7 +99,7 @@ def _collect(ctx: Context, meter: bytes, needed: tuple[int, ...], intervals: lis
         opened_s = min((grant.opened_s for grant in can_use), default=0)
         seen = [one for one in intervals if can_use and one.until_s > opened_s]
         seen_wh = sum(one.imported_wh if side is Side.BUY else one.exported_wh for one in seen)
-        pools.append(min(pool_uwh + seen_wh * MICRO, room_uwh))
+        pools.append(min(pool_uwh + seen_wh * MICRO, room_uwh, POOL_UWH_MAX))
     POSITIONS.put(ctx.state, meter, at._replace(bought_uwh=pools[0], sold_uwh=pools[1]))
 
 

@@ -93,7 +93,7 @@ def _place(ctx: Context, gateway: bytes, message: bytes) -> bool:
 def _range(message: bytes) -> tuple[bytes, int, bytes, int, bytes, str]:
     """Device, first row and head, next row and head, and domain of a report of any sort."""
     payload = envelope.split(message).payload
-    fields = payload[0] & 0x1F
+    fields = payload[0] & 0x1F if payload else 0
     if fields in (7, 9):
         rows = report.decode(payload, attested=fields == 9)
         domain = report.ATTESTED_DOMAIN if fields == 9 else report.DOMAIN

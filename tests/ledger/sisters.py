@@ -143,6 +143,11 @@ class World:
             },
         )
 
+    def with_main(self, **roles: str) -> Chain:
+        """The main chain too, with these accounts."""
+        people = [[name, role, key(name).public_key] for name, role in roles.items()]
+        return Chain(self, MAIN, {"accounts": people})
+
     def pass_s(self, seconds: int) -> None:
         self.now_ns += seconds * NS
 

@@ -26,6 +26,7 @@ SIDES = Name("buy", "sell")
 AMOUNT = Uint(53)  # mT on the transaction chain, Wh on the schedule chain
 HEIGHT = Uint(53)
 CHAIN_ID = Text(32)
+LOSS_PPM = Int(0, 900_000)
 PROOF = Bytes(1, 16_384)
 VALUE = Bytes(1, 65_536)
 LIGHT_BLOCK = Bytes(1, 131_072)
@@ -273,7 +274,7 @@ class SetLine(Kind):
     user: bytes
     station: bytes
     loss_ppm: int | None
-    FIELDS = ((1, "user", ID), (2, "station", ID), (3, "loss_ppm", OrNull(Int(0, 999_999))))
+    FIELDS = ((1, "user", ID), (2, "station", ID), (3, "loss_ppm", OrNull(LOSS_PPM)))
 
 
 class Order(Kind):
