@@ -17,6 +17,8 @@ QUANTITIES = (
     "soc_permille", "temperature_dc", "stored_wh",
 )  # fmt: skip
 """What a sample is made of."""
+MAGNITUDES = ("current_ma", "power_factor_milli")
+"""Their direction is power's, whatever sign a part gives them."""
 
 
 class NotANumber(ValueError):
@@ -134,6 +136,7 @@ class Part:
                 if register.quantity is None or register.function != block.function or not 0 <= at < block.count:
                     continue
                 value = register.value(words[at : at + register.words])
+                value = abs(value) if register.quantity in MAGNITUDES else value
                 if register.phase is None:
                     result[register.quantity] = value
                 else:

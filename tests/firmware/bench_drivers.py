@@ -155,7 +155,7 @@ class Runtime:
 
     def __init__(self, program: str | None) -> None:
         self.world = World()
-        self.name = Path(program).name if program else "cpython"
+        self.on_cpython = program is None
         command = [program or sys.executable, "tests/firmware/drivers_peer.py"]
         self._peer = subprocess.Popen(
             command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="ascii"

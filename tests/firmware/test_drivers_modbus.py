@@ -222,3 +222,15 @@ def test_a_transceiver_is_switched_around_the_question(runtime: Runtime) -> None
 def test_the_crc_is_that_of_the_other_end(data: bytes) -> None:
     assert crc16(data).to_bytes(2, "little") == slave.crc16(data)
     assert crc16(data + slave.crc16(data)) == 0
+
+
+@pytest.mark.parametrize("kind", ["modbus", "crc_plain", "crc_native"])
+def test_the_crc_on_boards(runtime: Runtime, kind: str) -> None:
+    """Native or not, it is the same; `modbus` takes the native one where there is native code."""
+    if runtime.on_cpython and kind == "crc_native":
+        with pytest.raises(AssertionError, match="broke"):
+            Runtime(None).do("make crc_native remainder")
+        return
+    runtime.do(f"make {kind} remainder")
+    for data in (b"", b"\xff", CAPTURED, bytes(range(256)), *(bytes((1 << bit,)) for bit in range(8))):
+        assert runtime.do(f"eval d({data!r}, {len(data)})") == int.from_bytes(slave.crc16(data), "little")

@@ -19,7 +19,6 @@ from hardware.emulator.parts.modbus_tcp import ModbusTcpServer
 from hardware.emulator.parts.pzem004t import Pzem004t
 from hardware.emulator.parts.sunspec_battery import BatteryInverter
 from hardware.emulator.parts.sunspec_inverter import PvInverter
-from tests.conftest import runtime
 from tests.firmware.bench_drivers import House, Plant
 
 
@@ -200,17 +199,17 @@ def test_pysunspec2_and_the_catalog_agree_on_every_point(site: Site) -> None:
         site.battery.fail(Failure.NONE, now_us())
 
 
-def mbpoll(*arguments: str) -> str:
-    done = subprocess.run([runtime("mbpoll"), "-1", "-q", *arguments], capture_output=True, text=True, timeout=20)
+def poll(mbpoll: str, *arguments: str) -> str:
+    done = subprocess.run([mbpoll, "-1", "-q", *arguments], capture_output=True, text=True, timeout=20)
     return done.stdout + done.stderr
 
 
-def test_mbpoll_reads_a_meter_on_a_line(site: Site) -> None:
-    line = ("-m", "rtu", "-b", "9600", "-P", "none", "-0", "-a", "1")
-    assert "1234.57" in mbpoll(*line, "-t", "3:float", "-B", "-r", "72", "-c", "1", site.pty.path)
-    assert "Illegal data address" in mbpoll(*line, "-t", "3:float", "-B", "-r", "52", "-c", "1", site.pty.path)
+def test_mbpoll_reads_a_meter_on_a_line(site: Site, mbpoll: str) -> None:
+    line = ("-m", "rtu", "-b", "9600", "-P", "none", "-0", "-a", "1", "-t", "3:float", "-B", "-c", "1")
+    assert "1234.57" in poll(mbpoll, *line, "-r", "72", site.pty.path)
+    assert "Illegal data address" in poll(mbpoll, *line, "-r", "52", site.pty.path)
 
 
-def test_mbpoll_reads_an_inverter_over_tcp(site: Site) -> None:
+def test_mbpoll_reads_an_inverter_over_tcp(site: Site, mbpoll: str) -> None:
     tcp = ("-m", "tcp", "-p", str(site.tcp.port), "-a", "1", "-0")
-    assert "0x5375" in mbpoll(*tcp, "-t", "4:hex", "-r", "40000", "-c", "2", "127.0.0.1")
+    assert "0x5375" in poll(mbpoll, *tcp, "-t", "4:hex", "-r", "40000", "-c", "2", "127.0.0.1")
