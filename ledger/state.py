@@ -8,12 +8,13 @@ Invariants: the root depends on keys, values and salt alone, never on the way th
 until `adopt`; a tree once made is never changed, so an older height stays readable and provable.
 """
 
-from bisect import bisect_left, insort
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from operator import itemgetter
 from typing import Any, NamedTuple, Protocol
 
+from ledger.keyorder import KeyOrder
 from wire import cbor
 from wire.chain import proof
 
@@ -174,7 +175,7 @@ class State:
         self._salt = salt
         self._tree: Tree = None
         self._leaves: dict[bytes, Leaf] = {}
-        self._order: list[bytes] = []
+        self._order = KeyOrder()
         self._trees: dict[int, Tree] = {height: None}
 
     @classmethod
@@ -196,12 +197,11 @@ class State:
         return None if leaf is None else leaf.value
 
     def scan(self, prefix: bytes) -> Iterator[tuple[bytes, Value]]:
-        order = self._order
-        for i in range(bisect_left(order, prefix), len(order)):
-            key = order[i]
-            if not key.startswith(prefix):
-                return
+        for key in self._order.scan(prefix):
             yield key, self._leaves[key].value
+
+    def keys(self, prefix: bytes) -> Iterator[bytes]:
+        return self._order.scan(prefix)
 
     def stage(self, writes: Mapping[bytes, Value | None]) -> Staged:
         """What these writes make of the tree. Each touched path is hashed once, however often it was written."""
@@ -226,10 +226,10 @@ class State:
         for key, leaf in staged.leaves.items():
             if leaf is None:
                 del self._leaves[key]
-                del self._order[bisect_left(self._order, key)]
+                self._order.remove(key)
                 continue
             if key not in self._leaves:
-                insort(self._order, key)
+                self._order.add(key)
             self._leaves[key] = leaf
         self._tree = staged.tree
         self.height = height
@@ -262,6 +262,7 @@ class Draft:
     def __init__(self, state: State) -> None:
         self._state = state
         self._block: dict[bytes, Value | None] = {}
+        self._tables: dict[bytes, set[bytes]] = {}  # the block's keys by what stands before their first "/"
         self._now: dict[bytes, Value | None] = {}
 
     def get(self, key: bytes) -> Value | None:
@@ -279,23 +280,26 @@ class Draft:
         self._now[key] = None
 
     def scan(self, prefix: bytes) -> Iterator[tuple[bytes, Value]]:
-        changed = {key for journal in (self._block, self._now) for key in journal if key.startswith(prefix)}
-        if not changed:
-            yield from self._state.scan(prefix)
-            return
-        for key in sorted(changed.union(key for key, _ in self._state.scan(prefix))):
+        """Lazy: who takes only the first pays only for it. What is written meanwhile shows where its key is known."""
+        for key in merge(self._state.keys(prefix), self._touched(prefix)):
             value = self.get(key)
             if value is not None:
                 yield key, value
 
     def changed(self, prefix: bytes) -> Iterator[tuple[bytes, Value | None, Value | None]]:
         """What the block has made of keys that begin so: key, committed value, value now."""
-        keys = {key for journal in (self._block, self._now) for key in journal if key.startswith(prefix)}
-        for key in sorted(keys):
+        for key in self._touched(prefix):
             yield key, self._state.get(key), self.get(key)
+
+    def _touched(self, prefix: bytes) -> list[bytes]:
+        table, slash, _ = prefix.partition(b"/")
+        block = self._tables.get(table, ()) if slash else self._block
+        return sorted({key for keys in (block, self._now) for key in keys if key.startswith(prefix)})
 
     def keep(self) -> None:
         """What was written since the last keep or undo belongs to the block."""
+        for key in self._now:
+            self._tables.setdefault(key.partition(b"/")[0], set()).add(key)
         self._block.update(self._now)
         self._now.clear()
 
@@ -305,6 +309,18 @@ class Draft:
     def stage(self) -> Staged:
         assert not self._now, "a transaction was neither kept nor undone"
         return self._state.stage(self._block)
+
+
+def merge(one: Iterator[bytes], other: list[bytes]) -> Iterator[bytes]:
+    """Two rising runs of keys as one, each key once."""
+    at = 0
+    for key in one:
+        while at < len(other) and other[at] <= key:
+            if other[at] < key:
+                yield other[at]
+            at += 1
+        yield key
+    yield from other[at:]
 
 
 def bits_of(key: bytes) -> int:

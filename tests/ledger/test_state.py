@@ -210,3 +210,29 @@ def test_writing_what_is_there_already_changes_nothing():
     root = state.root
     diff = write(state, {b"k/1": state.get(b"k/1"), b"never": None})
     assert diff.changes == {} and state.root == root
+
+
+@given(CHANGES, CHANGES, CHANGES, st.sampled_from([b"", b"a", b"a/", b"b/", b"a/\x00"]))
+@settings(max_examples=150, deadline=None)
+def test_scans_see_state_block_and_transaction_as_one(committed, kept, pending, prefix):
+    names = [b"a/", b"b/", b"a", b""]
+    place = lambda changes, i: {names[(i + len(k)) % 4] + k: v for k, v in changes.items()}  # noqa: E731
+    state, model = State(), {}
+    for i, changes in enumerate(committed):
+        write(state, place(changes, i))
+        model |= place(changes, i)
+    draft = Draft(state)
+    for i, (changes, undone) in enumerate(zip(kept, [*pending, *[{}] * len(kept)], strict=False)):
+        for change, end in ((place(changes, i), draft.keep), (place(undone, i), draft.undo)):
+            for key, value in change.items():
+                draft.delete(key) if value is None else draft.put(key, value)
+            end()
+        model |= place(changes, i)
+    for key, value in (last := place(pending[-1], 0) if pending else {}).items():
+        draft.delete(key) if value is None else draft.put(key, value)
+    model |= last
+    wanted = sorted((k, v) for k, v in model.items() if v is not None and k.startswith(prefix))
+    assert list(draft.scan(prefix)) == wanted
+    assert {k: (old, new) for k, old, new in draft.changed(prefix) if old != new} == {
+        k: (state.get(k), model.get(k)) for k in model if k.startswith(prefix) and state.get(k) != model.get(k)
+    }
