@@ -98,7 +98,8 @@ def _fetch_debs(store: Path, machine: str) -> dict[str, list[dict[str, Any]]]:
     native = ARCHES[machine]
     found: dict[str, list[dict[str, Any]]] = {}
     packages = {kind.package for kind in runtimes.KINDS.values() if kind.package} | {unpacked.PIP_PACKAGE}
-    wanted = {native: sorted(packages), runtimes.NARROW[native]: ["micropython"]}
+    packages |= {unpacked.RUNNER_PACKAGE} if native != "arm64" else set()
+    wanted = {native: sorted(packages), runtimes.NARROW[native]: ["micropython"], "armhf": ["micropython"]}
     for arch, names in wanted.items():
         with only_one(places.runtime() / "lock", "fetching programs"):
             archive = apt.Apt(places.runtime() / "apt", arch, unpacked.SUITE)

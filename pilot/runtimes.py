@@ -37,7 +37,7 @@ class Kind(NamedTuple):
     says: str  # what it must say; group 1 is the version
     minimum: Version
     package: str  # Debian's package, unpacked under .runtime/
-    narrow: bool = False  # wanted with 32-bit words
+    arch: str = ""  # whose build: this machine's own, its "narrow" sister's, or the one named
 
 
 _TELL: Final = (
@@ -49,8 +49,10 @@ _TELL: Final = (
     """,
 )
 KINDS: Final = {
-    "micropython32": Kind(("micropython",), _TELL, r"^micropython ([\d.]+) 32$", (1, 25), "micropython", narrow=True),
+    "micropython32": Kind(("micropython",), _TELL, r"^micropython ([\d.]+) 32$", (1, 25), "micropython", "narrow"),
     "micropython64": Kind(("micropython",), _TELL, r"^micropython ([\d.]+) 64$", (1, 25), "micropython"),
+    # The code of ARM boards: where this machine is none, Debian's emulator runs it.
+    "micropython_armhf": Kind((), _TELL, r"^micropython ([\d.]+) 32$", (1, 25), "micropython", "armhf"),
     "mosquitto": Kind(("mosquitto",), ("-h",), r"mosquitto version ([\d.]+)", (2, 0), "mosquitto"),
     # Older ones die in the loader of the MicroPython that we unpack.
     "valgrind": Kind(("valgrind",), ("--version",), r"valgrind-([\d.]+)", (3, 24), "valgrind"),
@@ -167,7 +169,7 @@ def _fetched(name: str) -> Runtime:
     try:
         return Runtime(name, path, probe(KINDS[name], path), "fetched")
     except Unavailable as trouble:
-        hint = "; this kernel may not run 32-bit programs" if KINDS[name].narrow else ""
+        hint = "; this kernel may not run 32-bit programs" if KINDS[name].arch == "narrow" else ""
         return _missing(name, f"{trouble}{hint} (to fetch it anew, remove {places.runtime()})")
 
 
@@ -205,7 +207,7 @@ def by_arch(names: Iterable[str], troubles: dict[str, str]) -> dict[str, list[st
         except Unavailable as trouble:
             troubles[name] = str(trouble)
             continue
-        arch = NARROW.get(native) if KINDS[name].narrow else native
+        arch = NARROW.get(native) if KINDS[name].arch == "narrow" else KINDS[name].arch or native
         if arch is None or (name == "micropython64" and NARROW.get(native) == native):
             troubles[name] = f"there is no such build for {native}"
         else:

@@ -30,7 +30,7 @@ _LOADED: Final = """\
 #!/bin/sh
 # made by pilot/unpacked.py from Debian's {package}
 root="${{0%/*}}/../{root}"
-exec "$root/{loader}" --library-path "$root/{libraries}" "$root/{program}" "$@"
+exec {runner}"$root/{loader}" --library-path "$root/{libraries}" "$root/{program}" "$@"
 """
 
 # Valgrind's tools are static, and its launcher finds itself by /proc/self/exe, so it must be run directly. What it is
@@ -76,12 +76,34 @@ def source(runtime: Path, arch: str) -> Archive:
     return Carried(bundle, arch) if bundle else apt.Apt(runtime / "apt", arch, SUITE)
 
 
+# Static, and nothing but what runs the programs of another machine; its package holds dozens more.
+_RUNNER: Final = """\
+#!/bin/sh
+# made by pilot/unpacked.py from Debian's {package}
+root="${{0%/*}}/../{root}"
+exec "$root/usr/bin/qemu-arm" "$@"
+"""
+RUNNER_PACKAGE: Final = "qemu-user"
+
+_DIRECT: Final = {"valgrind": _VALGRIND, RUNNER_PACKAGE: _RUNNER}
+
+# The machines whose programs each one runs by itself; for others there is the runner.
+_RUNS: Final = {"amd64": ("amd64", "i386"), "arm64": ("arm64", "armhf")}
+
+
+def needs_runner(arch: str) -> bool:
+    native = apt.native_arch()
+    return arch == "armhf" and arch not in _RUNS.get(native, (native,))
+
+
 def wrapper(runtime: Path, name: str) -> Path:
     return runtime / "bin" / name
 
 
 def add(runtime: Path, arch: str, packages: Mapping[str, str]) -> None:
     """Fetch these programs ({name: package}) and unpack them together with those of this architecture already here."""
+    if needs_runner(arch):
+        add(runtime, apt.native_arch(), {"qemu_arm": RUNNER_PACKAGE})
     with only_one(runtime / "lock", "fetching programs"):
         wanted = {**_present(runtime, arch), **packages}
         if all(_present(runtime, arch).get(name) for name in packages):
@@ -92,7 +114,7 @@ def add(runtime: Path, arch: str, packages: Mapping[str, str]) -> None:
         archive.fetch(debs, runtime / "debs")
         root = build(runtime, arch, [runtime / "debs" / deb.file for deb in debs])
         for name, package in wanted.items():
-            _write(wrapper(runtime, name), _script(root, package))
+            _write(wrapper(runtime, name), _script(root, arch, package))
         _sweep(runtime, arch, root)
 
 
@@ -118,6 +140,9 @@ def build(runtime: Path, arch: str, debs: list[Path]) -> Path:
         building = runtime / f".building-{arch}-{os.getpid()}"
         shutil.rmtree(building, ignore_errors=True)
         apt.unpack(debs, building)
+        for spare in building.glob("usr/bin/qemu-*"):
+            if spare.name != "qemu-arm":
+                spare.unlink()
         building.rename(root)
     return root
 
@@ -129,12 +154,13 @@ def _present(runtime: Path, arch: str) -> dict[str, str]:
     return {name: found[1] for name, found in told.items() if found}
 
 
-def _script(root: Path, package: str) -> str:
-    if package == "valgrind":
-        return _VALGRIND.format(package=package, root=root.name)
+def _script(root: Path, arch: str, package: str) -> str:
+    if package in _DIRECT:
+        return _DIRECT[package].format(package=package, root=root.name)
     loader = next(root.glob("usr/lib/*/ld-linux*.so.*")).relative_to(root)
     program = next(path for path in (root / "usr/bin" / package, root / "usr/sbin" / package) if path.exists())
-    inside = {"loader": loader, "libraries": loader.parent, "program": program.relative_to(root)}
+    runner = '"${0%/*}/qemu_arm" ' if needs_runner(arch) else ""
+    inside = {"runner": runner, "loader": loader, "libraries": loader.parent, "program": program.relative_to(root)}
     return _LOADED.format(package=package, root=root.name, **inside)
 
 

@@ -1,7 +1,7 @@
 """What all tests share: the paths of real runtimes, and a closing list of what was not run and why.
 
 Owns: the fixtures `micropython` (32-bit where it can be had, else the native one), `micropython32`, `micropython64`,
-`mosquitto`, `mbpoll`, `valgrind`, `chromium`, `pycose_python`: each the path of one executable.
+`micropython_armhf`, `mosquitto`, `mbpoll`, `valgrind`, `chromium`, `pycose_python`: each the path of one executable.
 Refuses: a stand-in. A test whose runtime cannot be had is named in the closing lines, never silently skipped.
 """
 
@@ -38,6 +38,12 @@ def micropython64() -> str:
 def micropython() -> str:
     """The emulator's choice: 32-bit objects as boards have them, the native width where 32-bit programs cannot run."""
     return os.environ.get(_PREFIX + "MICROPYTHON32") or runtime("micropython64")
+
+
+@pytest.fixture(scope="session")
+def micropython_armhf() -> str:
+    """Runs the native code of ARM boards; slowly where this machine is none."""
+    return runtime("micropython_armhf")
 
 
 @pytest.fixture(scope="session")

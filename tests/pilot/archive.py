@@ -49,14 +49,16 @@ class LocalArchive:
     def publish(self, arch: str) -> None:
         index = self.folder / "dists" / SUITE / "main" / f"binary-{arch}" / "Packages"
         index.parent.mkdir(parents=True, exist_ok=True)
-        index.write_text("\n".join(self._entry(deb) for deb in sorted(self.pool.glob("*.deb"))))
+        ours = [deb for deb in sorted(self.pool.glob("*.deb")) if deb.stem.endswith((f"_{arch}", "_all"))]
+        index.write_text("\n".join(self._entry(deb) for deb in ours))
         release = self.folder / "dists" / SUITE / "Release"
-        listed = index.relative_to(release.parent)
-        digest = hashlib.sha256(index.read_bytes()).hexdigest()
-        release.write_text(
-            f"Suite: {SUITE}\nCodename: {SUITE}\nArchitectures: {arch}\nComponents: main\n"
-            f"SHA256:\n {digest} {index.stat().st_size} {listed}\n"
-        )
+        indices = sorted(release.parent.glob("main/binary-*/Packages"))
+        arches = " ".join(each.parent.name.partition("-")[2] for each in indices)
+        lines = [f"Suite: {SUITE}", f"Codename: {SUITE}", f"Architectures: {arches}", "Components: main", "SHA256:"]
+        for each in indices:
+            digest = hashlib.sha256(each.read_bytes()).hexdigest()
+            lines.append(f" {digest} {each.stat().st_size} {each.relative_to(release.parent)}")
+        release.write_text("\n".join([*lines, ""]))
 
     def _entry(self, deb: Path) -> str:
         control = subprocess.run(["dpkg-deb", "-f", deb], check=True, capture_output=True, text=True).stdout

@@ -132,6 +132,24 @@ def test_unpacking_that_fails_leaves_what_worked(
     assert not unpacked.wrapper(tmp_path, "mosquitto").exists()
 
 
+def test_the_programs_of_another_machine_run_in_an_emulator(
+    archive: LocalArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(apt, "native_arch", lambda: ARCH)
+    emulator = '#!/bin/sh\necho emulated\nexec "$@"\n'
+    archive.add("qemu-user", ARCH, {"usr/bin/qemu-arm": emulator, "usr/bin/qemu-mips": emulator})
+    archive.add("libc6", "armhf", {"usr/lib/another/ld-linux-armhf.so.3": LOADER})
+    archive.add("micropython", "armhf", {"usr/bin/micropython": "#!/bin/sh\necho arm $1\n"}, "libc6")
+    archive.publish(ARCH)
+    archive.publish("armhf")
+    unpacked.add(tmp_path, "armhf", {"micropython_armhf": "micropython"})
+    program = unpacked.wrapper(tmp_path, "micropython_armhf")
+    assert subprocess.run([program, "x"], capture_output=True, text=True).stdout == "emulated\narm x\n"
+    assert [path.name for path in tmp_path.glob("amd64-*/usr/bin/qemu-*")] == ["qemu-arm"]
+    monkeypatch.setattr(apt, "native_arch", lambda: "arm64")
+    assert not unpacked.needs_runner("armhf") and not unpacked.needs_runner("arm64")
+
+
 def test_pip_comes_from_a_package_where_python_has_none(archive: LocalArchive, tmp_path: Path) -> None:
     archive.add(unpacked.PIP_PACKAGE, "all", {"usr/share/python-wheels/pip-25.0-py3-none-any.whl": "a wheel"})
     archive.publish(ARCH)
