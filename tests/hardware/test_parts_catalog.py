@@ -116,7 +116,8 @@ def test_the_emulated_part_serves_its_map(name: str) -> None:
     found = catalog_part.decode(answers)
     power = found["power_mw"]
     assert isinstance(power, int) and abs(power - sign * 1_200_000) <= 400
-    assert found["power_factor_milli"] == 1000 and min(_flat(found["current_ma"])) > 0, "their direction is power's"
+    assert found["power_factor_milli"] in (998, 999, 1000), "its direction is power's"
+    assert min(_flat(found["current_ma"])) > 0
     assert {"voltage_mv", "current_ma", "import_wh", "frequency_mhz", "power_factor_milli"} <= set(found)
     listed = {(r.function, r.address + word) for r in catalog_part.registers for word in range(r.words)}
     for function in (3, 4):
