@@ -6,7 +6,8 @@ Invariants: five questions make one sample, or none; at 2,400 baud that takes 0.
 
 from . import Sample, rounded
 from .eastron import scaled
-from .modbus import READ_INPUT, Talk, question
+from .modbus import READ_INPUT, question
+from .talk import Talk
 
 BAUD = 2400
 _BLOCKS = ((0x0000, 2), (0x0006, 2), (0x000C, 2), (0x001E, 2), (0x0046, 6))

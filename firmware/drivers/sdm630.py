@@ -6,7 +6,8 @@ Invariants: four questions make one sample, or none; power is the part's own tot
 
 from . import Sample, rounded
 from .eastron import scaled
-from .modbus import READ_INPUT, Talk, question
+from .modbus import READ_INPUT, question
+from .talk import Talk
 
 BAUD = 9600
 _BLOCKS = ((0x0000, 18), (0x0034, 2), (0x003E, 2), (0x0046, 6))

@@ -7,7 +7,8 @@ strict in control; a point that is not implemented is None, a value without a sc
 """
 
 from . import EXCEPTION, MODEL, SILENT, Fault, rounded, since
-from .modbus import READ_HOLDING, Talk, order, question
+from .modbus import READ_HOLDING, order, question
+from .talk import Talk
 
 _BASES = (40000, 0, 50000)
 _MODELS_MAX = 40
