@@ -6,6 +6,8 @@ Refuses: what wire/chain/rest.py refuses; who cannot be reached is `NodeDown`.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import httpx
@@ -27,6 +29,23 @@ class Evidence(NamedTuple):
     height: int
     value: bytes | None
     proof: bytes
+
+
+class ClientBlock(NamedTuple):
+    """A block as the API tells it: events as (kind, fields)."""
+
+    height: int
+    time_s: int
+    txs: list[bytes]
+    events: list[tuple[str, dict[str, Any]]]
+    refused: list[str]  # reasons
+
+    @classmethod
+    def read(cls, answer: Any) -> ClientBlock:
+        if not isinstance(answer, dict) or set(answer) != {1, 2, 3, 4}:
+            raise WireError("bad-type", "a block is {height, time, transactions, results}")
+        events = [(kind, dict(fields)) for _, _, happened in answer[4] for kind, fields in happened]
+        return cls(answer[1], answer[2], answer[3], events, [reason for _, reason, _ in answer[4] if reason])
 
 
 class ChainClient:
@@ -64,6 +83,16 @@ class ChainClient:
         if not isinstance(answer, list) or len(answer) != 3:
             raise WireError("bad-type", "evidence is [height, value, proof]")
         return Evidence(*answer)
+
+    async def blocks(self, start: int, poll_s: float = 0.1) -> AsyncIterator[ClientBlock]:
+        """Every block from that height on, and then as they come."""
+        height = start
+        while True:
+            top, _ = await self.status()
+            while height <= top:
+                yield ClientBlock.read(await self._read(f"/block/{height}"))
+                height += 1
+            await asyncio.sleep(poll_s)
 
     async def send(self, *bodies: kinds.Kind, wait_s: int = 10) -> list[Outcome]:
         """Signs and submits in order. A number that somebody else used up is asked for again."""

@@ -30,6 +30,7 @@ COMMANDS: Final = (
     Command("gateway", "site operator", "hear devices, seal what they signed, pass commands down", "gateway.cli"),
     Command("build-firmware", "installer", "compile the firmware for each kind of board", "hardware.build", "pilot"),
     Command("doctor", "site operator", "say what is there and what is missing", "pilot.doctor"),
+    Command("pilot", "engineer", "run a whole microgrid on this machine", "pilot.play", "pilot"),
     Command("test", "engineer", "run the whole test suite: style, types, directions, tests", "pilot.suite", "dev"),
     Command("bench", "engineer", "measure one part against its limits", "pilot.bench", "dev"),
     Command("experiment", "engineer", "run an experiment of the paper, its figures beside ours", "pilot.experiments"),

@@ -1,0 +1,267 @@
+"""`tallygrid pilot`: one command, and a whole microgrid runs on this machine.
+
+Owns: the order in which the parts come up, the ports, the live summary, the end and the figures.
+Refuses: a second pilot on the same folder; going on when a part cannot be kept alive.
+Invariant: Ctrl-C at any moment stops every part and keeps the data; the next start goes on from it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import fcntl
+import getpass
+import json
+import shutil
+import signal
+import socket
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import httpx
+
+from hardware import site as sites
+from ledger.client import ChainClient
+from ledger.store import Store
+from pilot import runtimes
+from pilot.errors import Unavailable
+from pilot.founding import SORTS, Founded, found
+from pilot.processes import Plan, site_clock
+from pilot.registrar import Registrar
+from pilot.story import Figures, Story, Wallet
+from pilot.supervisor import Part, Supervisor, python
+from pilot.tally import figures_of, summary_of
+
+READY_S = 90
+SUMMARY_S = 10.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--site", default="two-houses", help="two-houses (default), street, village, or a site file")
+    parser.add_argument("--speed", type=float, default=1.0, help="how much faster than real time (default 1)")
+    parser.add_argument(
+        "--fresh", action="store_true", help="begin anew: drops what an earlier pilot of this site left"
+    )
+    parser.add_argument("--headless", action="store_true", help="no live summary, only figures at the end")
+    parser.add_argument("--minutes", type=float, default=0, help="stop after so many minutes (default: run on)")
+
+
+def run(args: argparse.Namespace) -> int:
+    site = sites.load(args.site)
+    folder = Path(args.data) / "pilot" / site.name
+    needed = runtimes.need("micropython32", "micropython64", "mosquitto")
+    folder.mkdir(parents=True, exist_ok=True)
+    with lock(folder):
+        if args.fresh:
+            clear(folder)
+        pilot = Pilot(found(site, folder), args, needed)
+        return asyncio.run(pilot.run())
+
+
+def lock(folder: Path) -> IO[str]:
+    held = (folder / "lock").open("w")
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        held.close()
+        raise Unavailable(f"a pilot is running in {folder} already: stop it, or give another --data") from None
+    return held
+
+
+def clear(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != "lock":
+            path.unlink()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Pilot:
+    founded: Founded
+    args: argparse.Namespace
+    runtimes: runtimes.Runtimes
+    began: float = field(default_factory=time.monotonic)
+    first_block_s: float | None = None
+    figures: Figures = field(default_factory=Figures)
+
+    def say(self, words: str) -> None:
+        print(f"{time.monotonic() - self.began:7.1f} s  {words}", file=sys.stderr, flush=True)
+
+    async def run(self) -> int:
+        self.supervisor = Supervisor(self.runtimes.environ(), self.say)
+        stop = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        work = asyncio.create_task(self._work())
+        waits: list[asyncio.Task[Any]] = [asyncio.create_task(event.wait()) for event in (stop, self.supervisor.failed)]
+        if self.args.minutes:
+            waits.append(asyncio.create_task(asyncio.sleep(self.args.minutes * 60)))
+        try:
+            await asyncio.wait({work, *waits}, return_when=asyncio.FIRST_COMPLETED)
+            failure = work.exception() if work.done() else None
+        finally:
+            await _end([work, *waits])
+            result = await self._result() if self.first_block_s is not None else {}
+            await self.supervisor.stop()
+        return self._close(result, failure)
+
+    def _close(self, result: dict[str, Any], failure: BaseException | None) -> int:
+        why = self.supervisor.why
+        for cause in getattr(failure, "exceptions", [failure] if failure else []):
+            why = why or str(cause) or type(cause).__name__
+        if self.args.json:
+            print(json.dumps({**result, **({"error": why} if why else {})}))
+        else:
+            for name, value in result.items():
+                self.say(f"{name}: {json.dumps(value) if isinstance(value, dict) else value}")
+        self.say(f"stopped: {why}" if why else f"stopped; everything is kept in {self.founded.folder}")
+        return 1 if why else 0
+
+    # ------------------------------------------------------------ coming up
+
+    async def _work(self) -> None:
+        await self._start_parts()
+        async with httpx.AsyncClient(base_url=self.plan.ledger_url, timeout=20) as http:
+            self.http = http
+            wallets = {name: self._wallet(name) for name in self.founded.keys}
+            clock = site_clock(self.founded.folder, "pilot")
+            self.clients = {sort: self._client("observer", sort) for sort in SORTS}
+            registrar = Registrar(
+                self.founded,
+                self._client("registrar", "main"),
+                self._client(self._company(), "schedule"),
+                lambda: clock.now_ms() // 1_000,
+                self.say,
+            )
+            ids = await registrar.run()
+            self.say("every board is entered, on the main chain and the schedule chain")
+            story = Story(self.founded, wallets, ids, lambda: clock.now_ms() // 1_000, self.say)
+            self.story = story
+            self.figures = story.figures
+            async with asyncio.TaskGroup() as group:
+                group.create_task(story.run())
+                group.create_task(self._summaries())
+
+    def _company(self) -> str:
+        assert self.founded.site.ledger is not None
+        return next(one.name for one in self.founded.site.ledger.participants if one.role == "company")
+
+    def _client(self, name: str, sort: str) -> ChainClient:
+        key = self.founded.keys[name]
+        return ChainClient(self.http, self.founded.chains[sort], key, key.kid)
+
+    def _wallet(self, name: str) -> Wallet:
+        return Wallet(name, self._client(name, "transaction"), self._client(name, "schedule"))
+
+    async def _start_parts(self) -> None:
+        folder = self.founded.folder
+        self.plan = Plan(
+            site=self.args.site,
+            speed=self.args.speed,
+            broker_port=free_port(),
+            ledger_port=free_port(),
+            page_port=free_port(),
+            start_s=self._start_s(),
+        )
+        self.plan.write(folder)
+        self._write_configs()
+        broker = [str(self.runtimes.path("mosquitto")), "-c", str(folder / "broker" / "mosquitto.conf")]
+        await self._start("broker", broker)
+        await self._reached(self.plan.broker_port, "broker")
+        (folder / "boards" / "clock").unlink(missing_ok=True)
+        await self._start("emulator")
+        await self._until(lambda: (folder / "boards" / "clock").exists(), "emulator")
+        self.say(f"emulator: {len(self.founded.site.boards)} boards of real MicroPython, {self.runtimes.micropython()}")
+        await self._start("ledger")
+        await self._reached(self.plan.ledger_port, "ledger")
+        self.first_block_s = round(time.monotonic() - self.began, 1)
+        self.say(f"ledger: chains {', '.join(self.founded.chains.values())} at {self.plan.ledger_url}")
+        await self._start("gateway")
+        await self._start("relayer")
+        self.say("gateway and relayer are up")
+
+    def _start_s(self) -> int:
+        """The site clock's beginning: the site file's, or behind the last block of an earlier run."""
+        latest_s = self.founded.site.start_s
+        for sort in SORTS:
+            if self.founded.store(sort).exists():
+                store = Store(self.founded.store(sort))
+                head = store.head()
+                block = store.block(head.height) if head is not None else None
+                latest_s = max(latest_s, block.time_ns // 1_000_000_000 + 1 if block is not None else 0)
+                store.close()
+        return latest_s
+
+    def _write_configs(self) -> None:
+        folder = self.founded.folder
+        (folder / "broker" / "mosquitto.conf").write_text(
+            f"listener {self.plan.broker_port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\n"
+            f"max_inflight_messages 1000\npersistence true\npersistence_location {folder}/broker/\n"
+            f"autosave_interval 5\nlog_type error\nlog_type warning\nuser {getpass.getuser()}\n"
+        )
+        (folder / "gateway" / "gateway.key").write_bytes(self.founded.key_file("gateway").read_bytes())
+        gateway = self.founded.site.gateway
+        assert gateway is not None
+        chain = '{{ url = "{}", chain = "{}" }}'
+        (folder / "gateway" / "gateway.toml").write_text(
+            f'name = "{gateway.name}"\nalliance = "load"\nperiod_s = {gateway.beat_s}\nblock_age_ms = 250\n'
+            f'registrars = ["{self.founded.keys["registrar"].public_key.hex()}"]\n'
+            f'dispatchers = ["{self.founded.keys["dispatch"].public_key.hex()}"]\n'
+            f"main = {chain.format(self.plan.ledger_url, self.founded.chains['main'])}\n"
+            f"schedule = {chain.format(self.plan.ledger_url, self.founded.chains['schedule'])}\n"
+            f"[broker]\nport = {self.plan.broker_port}\n"
+        )
+
+    async def _start(self, name: str, command: list[str] | None = None) -> None:
+        folder = self.founded.folder
+        command = command or python("pilot.processes", name, str(folder))
+        await self.supervisor.start(Part(name, command, folder / "run" / f"{name}.log"))
+
+    async def _until(self, condition: Any, name: str) -> None:
+        for _ in range(READY_S * 20):
+            if condition():
+                return
+            await asyncio.sleep(0.05)
+        tail = list(self.supervisor.parts[name].tail)
+        raise Unavailable(f"{name} did not come up in {READY_S} s; its last words: {' | '.join(tail[-3:])}")
+
+    async def _reached(self, port: int, name: str) -> None:
+        def listens() -> bool:
+            with socket.socket() as probe:
+                return probe.connect_ex(("127.0.0.1", port)) == 0
+
+        await self._until(listens, name)
+
+    # ------------------------------------------------------------ while it runs
+
+    async def _summaries(self) -> None:
+        while True:
+            await asyncio.sleep(SUMMARY_S)
+            if not self.args.headless:
+                self.say(await summary_of(self.founded, self.clients, self.figures))
+
+    async def _result(self) -> dict[str, Any]:
+        """The figures; taken while every part still runs."""
+        try:
+            async with httpx.AsyncClient(base_url=self.plan.ledger_url, timeout=20) as http:
+                self.http = http
+                clients = {sort: self._client("observer", sort) for sort in SORTS}
+                return await figures_of(self.founded, clients, self.figures, self.supervisor, self.first_block_s)
+        except Exception as error:  # the figures are the last thing; what failed before them is more important
+            return {"figures_error": f"{type(error).__name__}: {error}"}
+
+
+async def _end(tasks: list[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,212 @@
+"""What the pilot plays by itself: households buy and sell through real wallets, and the log tells it in plain words.
+
+Owns: who does what and when (from the story's seed), the words for what happens on the chains, the story's figures.
+Refuses: touching boards, grid or chain state: it only sends transactions that any wallet could send, and watches.
+Invariant: everything it tells, it read from a chain.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from hardware.site.model import Participant
+from ledger.client import ChainClient
+from ledger.dispatch import Side, Why
+from pilot.founding import Founded
+from wire.chain import kinds
+from wire.chain.rest import NodeDown
+from wire.enrol import id_text
+from wire.errors import WireError
+
+DEADLINE_S = 600  # for a purchase to arrive on the schedule chain
+RIGHTS_MARGIN = 3  # a household buys rights for so many orders at once
+POLL_S = 0.1
+LIMIT_W = 1_500
+WHY = {Why.QUOTA: "its units are done", Why.TRIP: "the station tripped", Why.LEASE: "its lease ended"}
+
+
+@dataclass
+class Figures:
+    purchases: int = 0
+    commands: int = 0
+    receipts: int = 0
+    units: int = 0
+    trips: int = 0
+    transfer_ms: list[float] = field(default_factory=list)
+    purchase_to_relay_ms: list[float] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Wallet:
+    """A participant on both chains."""
+
+    name: str
+    transaction: ChainClient
+    schedule: ChainClient
+
+    @property
+    def id(self) -> str:
+        return id_text(self.schedule.account)
+
+
+@dataclass
+class Story:
+    founded: Founded
+    wallets: dict[str, Wallet]
+    ids: dict[str, bytes]  # boards
+    now_s: Callable[[], int]
+    tell: Callable[[str], None]
+    figures: Figures = field(default_factory=Figures)
+    _granted: dict[bytes, list[float]] = field(default_factory=dict)  # station -> when purchases behind its order began
+
+    def __post_init__(self) -> None:
+        ledger = self.founded.site.ledger
+        assert ledger is not None
+        self.unit_wh = ledger.unit_wh
+        self.order_wh = ledger.unit_wh * ledger.k
+        self.names = {self.founded.account(name): name for name in self.founded.keys}
+        stations = {one.device: one.name for one in ledger.participants if one.role == "station"}
+        self.names |= {id: stations.get(board, board) for board, id in self.ids.items()}
+
+    async def run(self) -> None:
+        ledger = self.founded.site.ledger
+        assert ledger is not None
+        users = [one for one in ledger.participants if one.role == "user" and one.device]
+        company = next(one.name for one in ledger.participants if one.role == "company")
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._watch())
+            group.create_task(self._advance(company))
+            for number, user in enumerate(users):
+                source = random.Random(f"{self.founded.site.story.seed} {number}")
+                play = self._sell if self._has_panels(user) else self._buy
+                group.create_task(self._persist(user, play, company, source))
+
+    def _has_panels(self, user: Participant) -> bool:
+        board = next(board for board in self.founded.site.boards if board.name == user.device)
+        return any(panels.house == sensor.at for panels in self.founded.site.panels for sensor in board.sensors)
+
+    async def _persist(self, user: Participant, play: Callable[..., Any], company: str, source: random.Random) -> None:
+        """A household goes on after whatever a node says."""
+        while True:
+            try:
+                await play(user, company, source)
+            except NodeDown as down:
+                self.tell(f"{user.name} waits: {down}")
+            except WireError as refusal:
+                self.figures.errors.append(f"{user.name}: {refusal}")
+                self.tell(f"{user.name} was refused: {refusal}")
+            await asyncio.sleep(1.0)
+
+    # ------------------------------------------------------------ what participants do
+
+    async def _advance(self, company: str) -> None:
+        """Acquisition S1: the company's rights at each station, from which sellers are paid."""
+        schedule = self.wallets[company].schedule
+        for board, station in self.ids.items():
+            if any(one.name == board and one.role == "station" for one in self.founded.site.boards):
+                amount = self.order_wh * 20
+                outcome = (await schedule.send(kinds.Advance(station=station, amount=amount)))[0]
+                self._expect(outcome.reason, f"the company advances {amount} Wh of rights to {self.names[station]}")
+
+    async def _buy(self, user: Participant, company: str, source: random.Random) -> None:
+        wallet = self.wallets[user.name]
+        began = time.monotonic()
+        balance = int(await wallet.schedule.query("balance", wallet.id))
+        if balance < self.order_wh:
+            await self._purchase(wallet, company, self.order_wh * RIGHTS_MARGIN, balance)
+        await self._order(wallet, user, Side.BUY, began)
+        await asyncio.sleep(source.uniform(1.0, 3.0))
+
+    async def _purchase(self, wallet: Wallet, company: str, amount_wh: int, before: int) -> None:
+        """Supply S1–S3: tokens to the company, rights to the user, by proof from chain to chain."""
+        began = time.monotonic()
+        purchase = kinds.Purchase(
+            company=self.founded.account(company),
+            to=wallet.schedule.account,
+            amount=amount_wh,
+            deadline_s=self.now_s() + DEADLINE_S,
+        )
+        outcome = (await wallet.transaction.send(purchase))[0]
+        self._expect(outcome.reason, f"{wallet.name} pays {amount_wh / 1_000:g} tokens for rights")
+        while int(await wallet.schedule.query("balance", wallet.id)) <= before:
+            await asyncio.sleep(POLL_S / 4)
+        took_ms = (time.monotonic() - began) * 1_000
+        self.figures.purchases += 1
+        self.figures.transfer_ms.append(took_ms)
+        self.tell(f"{wallet.name} holds {amount_wh} Wh of rights, {took_ms:.0f} ms after paying on the other chain")
+
+    async def _sell(self, user: Participant, company: str, source: random.Random) -> None:
+        await self._order(self.wallets[user.name], user, Side.SELL, time.monotonic())
+        await asyncio.sleep(source.uniform(1.0, 3.0))
+
+    async def _order(self, wallet: Wallet, user: Participant, side: Side, began: float) -> None:
+        """Orders, and waits until the order is over."""
+        assert user.device is not None
+        self._began = began
+        order = kinds.Order(side=int(side), energy_wh=self.order_wh, limit_w=LIMIT_W, meter=self.ids[user.device])
+        outcome = (await wallet.schedule.send(order))[0]
+        verb = "buy" if side == Side.BUY else "sell"
+        self._expect(outcome.reason, f"{wallet.name} asks to {verb} {self.order_wh} Wh")
+        if outcome.reason:
+            await asyncio.sleep(2.0)
+            return
+        while any(one["user"] == wallet.id for one in await self._orders(wallet)):
+            await asyncio.sleep(POLL_S * 2)
+
+    async def _orders(self, wallet: Wallet) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = await wallet.schedule.query("orders")
+        return rows
+
+    def _expect(self, reason: str, words: str) -> None:
+        if reason:
+            self.figures.errors.append(f"{words}: {reason}")
+            self.tell(f"{words}, but: {reason}")
+        else:
+            self.tell(words)
+
+    # ------------------------------------------------------------ what happens
+
+    async def _watch(self) -> None:
+        observer = self.wallets["observer"].schedule
+        top, _ = await observer.status()
+        while True:
+            try:
+                async for block in observer.blocks(top + 1):
+                    top = block.height
+                    for kind, fields in block.events:
+                        self._happened(kind, fields)
+            except NodeDown as down:
+                self.tell(f"the schedule chain is not there: {down}")
+                await asyncio.sleep(1.0)
+
+    def _name(self, id: bytes) -> str:
+        return self.names.get(id) or id_text(id)
+
+    def _happened(self, kind: str, fields: dict[str, Any]) -> None:
+        if kind == "dispatch/granted":
+            energy_wh = fields["units"] * self.unit_wh
+            self.tell(f"{self._name(fields['station'])} is to move {energy_wh} Wh (grant {fields['grant']})")
+        elif kind == "dispatch/left":
+            why = WHY.get(Why(fields["why"]), Why(fields["why"]).name.lower())
+            self.figures.trips += fields["why"] == Why.TRIP
+            self.tell(f"{self._name(fields['station'])} lets go of grant {fields['grant']}: {why}")
+        elif kind == "settlement/unit":
+            self.figures.units += 1
+            giver, taker = self._name(fields["giver"]), self._name(fields["taker"])
+            self.tell(f"{giver} pays {taker} {fields['amount']} Wh of rights for energy that two meters saw")
+        elif kind == "command":
+            self.figures.commands += 1
+        elif kind == "dispatch/flag":
+            side = "supply" if fields["side"] == Side.BUY else "acquisition"
+            state = "open" if fields["flag"] else "closed"
+            self.tell(f"{self._name(fields['station'])} is {state} for {side}")
+        elif kind == "settlement/receipt":
+            self.figures.receipts += 1
+        elif kind == "supply/settled":
+            self.tell(f"the period is settled: {self._name(fields['station'])} paid {fields['amount']} Wh of rights")

@@ -1,0 +1,132 @@
+"""The pilot's figures: what was made, sealed, verified, moved and paid, and what it cost.
+
+Owns: reading them from gateway, chains and processes; what the live summary says.
+Refuses: figures from what a part says of itself where the chain or the disk can be asked.
+"""
+
+from __future__ import annotations
+
+import statistics
+from typing import Any
+
+from gateway.registry import open_enrolment
+from gateway.store import Store
+from ledger.client import ChainClient
+from pilot.founding import Founded
+from pilot.story import Figures
+from pilot.supervisor import Supervisor, children, usage
+from wire import envelope, report
+from wire.chain import slave
+from wire.chain.keys import KeyRing
+from wire.enrol import Entry
+from wire.errors import WireError
+
+
+async def summary_of(founded: Founded, clients: dict[str, ChainClient], figures: Figures) -> str:
+    store = Store(founded.folder / "gateway" / "gateway.db")
+    counts = store.counts()
+    store.close()
+    heights = [str((await clients[sort].status())[0]) for sort in founded.chains]
+    return (
+        f"{counts['readings_sealed']} readings sealed in {counts['blocks']} blocks · chains at {'/'.join(heights)} · "
+        f"{figures.purchases} purchases · {figures.units} units paid · {figures.trips} trips"
+    )
+
+
+async def figures_of(
+    founded: Founded,
+    clients: dict[str, ChainClient],
+    figures: Figures,
+    supervisor: Supervisor,
+    first_block_s: float | None,
+) -> dict[str, Any]:
+    tokens = await clients["transaction"].query("lock")
+    rights = await clients["schedule"].query("lock")
+    return {
+        **_readings(founded),
+        **_supply(founded, tokens, rights),
+        "purchases": figures.purchases,
+        "commands": figures.commands,
+        "receipts": figures.receipts,
+        "units_paid": figures.units,
+        "trips": figures.trips,
+        "errors": figures.errors,
+        "start_to_first_block_s": first_block_s,
+        "transfer_p50_ms": round(statistics.median(figures.transfer_ms), 1) if figures.transfer_ms else None,
+        "restarts": supervisor.restarts,
+        "parts": _parts(supervisor),
+    }
+
+
+def _readings(founded: Founded) -> dict[str, int]:
+    """Counted anew from the gateway's disk: every block linked and signed, every row's device signature checked."""
+    store = Store(founded.folder / "gateway" / "gateway.db")
+    counts = store.counts()
+    devices, gateways = KeyRing(), KeyRing()
+    gateways.add(founded.keys["gateway"].public_key)
+    for raw in store.entries():
+        _learn(devices, raw)
+    verified = gaps = duplicates = 0
+    height, previous = 0, slave.START
+    next_seq: dict[bytes, int] = {}
+    for number in range(1, store.tip()[0] + 1):
+        block = store.block(number)
+        block.check_signature(gateways)
+        block.check_link(height, previous)
+        block.check_body()
+        height, previous = number, block.header.hash()
+        for raw in block.body:
+            found = _report(raw, devices)
+            if found is None:
+                continue
+            due = next_seq.get(found.id, found.seq)
+            gaps += found.seq > due
+            duplicates += found.seq < due
+            next_seq[found.id] = found.next_seq
+            verified += len(found.rows)
+    store.close()
+    return {
+        "readings_made": counts["readings"],
+        "readings_sealed": counts["readings_sealed"],
+        "readings_verified": verified,
+        "gaps": gaps,
+        "duplicates": duplicates,
+    }
+
+
+def _learn(devices: KeyRing, entry: bytes) -> None:
+    enrolment, _ = open_enrolment(Entry.decode(envelope.split(entry).payload).enrolment)
+    devices.add(enrolment.public_key)
+
+
+def _report(raw: bytes, devices: KeyRing) -> report.Report | None:
+    try:
+        signed = envelope.split(raw)
+        return report.decode(signed.check(devices, report.DOMAIN))
+    except WireError:
+        return None  # another kind of message
+
+
+def _supply(founded: Founded, tokens: dict[str, Any], rights: dict[str, Any]) -> dict[str, int]:
+    """All value on both chains, lock pools included, at genesis and now."""
+    ledger = founded.site.ledger
+    assert ledger is not None
+    return {
+        "tokens_before": sum(one.tokens_mt for one in ledger.participants),
+        "tokens_after": tokens["circulation"] + tokens["pending_amount"],
+        "rights_before": sum(one.rights_wh for one in ledger.participants),
+        "rights_after": rights["circulation"] + rights["pending_amount"],
+    }
+
+
+def _parts(supervisor: Supervisor) -> dict[str, dict[str, float]]:
+    parts = {name: supervisor.measure(part) for name, part in supervisor.parts.items()}
+    emulator = supervisor.parts.get("emulator")
+    if emulator is not None and emulator.process is not None:
+        boards = [usage(pid) for pid in children(emulator.process.pid)]
+        if boards:
+            parts["boards"] = {
+                "cpu_s": round(max(cpu_s for cpu_s, _ in boards), 2),
+                "rss_mb": round(max(rss_mb for _, rss_mb in boards), 1),
+            }
+    return parts
