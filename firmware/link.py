@@ -4,8 +4,8 @@ Owns: network, TCP and TLS, back-off with jitter, keep-alive, every time-out, se
 Refuses: waiting for ever for anything; letting a broken line touch sampling or safety (it is a task of its own).
 Invariants: whatever ends a connection leads to the next one; `next_message` is asked only while the window has room.
 
-The holder of a link has: connected() -> messages to say first, disconnected(), next_message() -> (kind, bytes, what) or
-None, acknowledged(what), arrived(kind, bytes, retained).
+The holder of a link has: connected() -> messages to say first, greeted() -> whether a beat answered them,
+disconnected(), next_message() -> (kind, bytes, what) or None, acknowledged(what), arrived(kind, bytes, retained).
 """
 
 import asyncio
@@ -20,6 +20,7 @@ PING_S = 30  # silence after which we ask
 DEAD_S = 15  # silence after that which ends the connection
 STUCK_S = 60  # a full window of which nothing is acknowledged for so long ends it too
 BACK_OFF_S = (1, 64)
+GREET_S = 5  # a hello that no beat answered is said again: the gateway may have come, or have learnt of us, after it
 
 
 class Link:
@@ -71,7 +72,7 @@ class Link:
             ]
             await self._watch(mqtt)
         except (OSError, EOFError, asyncio.TimeoutError) as error:
-            self.last_error = "%s %s" % (type(error).__name__, error)
+            self._note("%s %s" % (type(error).__name__, error))
         finally:
             self.up = False
             for task in tasks:
@@ -79,6 +80,11 @@ class Link:
             await _close(writer)
             self.holder.disconnected()
         return mqtt is not None and mqtt.heard > 0
+
+    def _note(self, error):
+        if error != self.last_error:
+            print("LINK %s" % error)
+        self.last_error = error
 
     async def _until(self, work):
         """A task of the connection: what ends it ends the connection."""
@@ -95,12 +101,15 @@ class Link:
             mqtt = Mqtt(reader, writer, self._arrived)
             await mqtt.connect(topics.id_text(self.id), KEEPALIVE_S, topics.up(self.id, "gone"))
             await mqtt.subscribe(topics.all_down(self.id))
-            for kind, message in self.holder.connected():
-                await mqtt.publish(topics.up(self.id, kind), message)
+            await self._greet(mqtt)
         except BaseException:
             await _close(writer)
             raise
         return mqtt, writer
+
+    async def _greet(self, mqtt):
+        for kind, message in self.holder.connected():
+            await mqtt.publish(topics.up(self.id, kind), message)
 
     def _security(self, broker):
         if not broker["tls"]:
@@ -117,10 +126,14 @@ class Link:
 
     async def _watch(self, mqtt):
         heard = mqtt.heard
-        silent_s = waiting_s = 0
+        silent_s = waiting_s = unheard_s = 0
         while True:
             await asyncio.sleep(1)
             self.turns += 1
+            unheard_s = 0 if self.holder.greeted() else unheard_s + 1
+            if unheard_s == GREET_S and mqtt.window_open:
+                unheard_s = 0
+                await self._greet(mqtt)
             if self._ended is not None:
                 raise self._ended
             silent_s = silent_s + 1 if heard == mqtt.heard else 0

@@ -9,6 +9,7 @@ import gc
 import sys
 
 from firmware import boards
+from firmware import keys as _  # the deepest imports, from the shallowest place: stacks are short
 from firmware.memory import Borrowed
 from firmware.store import Files
 from wire.ids import id_text
