@@ -142,6 +142,15 @@ class BaseEngine(ABC):
 
 def recover(app: App, store: Store, genesis: Genesis) -> None:
     """The one way to begin, after genesis as after a crash: the app takes over what the store holds."""
+    gc.disable()  # a state is many small objects of which none is garbage: looking for it doubles the time
+    try:
+        _recover(app, store, genesis)
+        gc.freeze()  # and a third of a block's, later
+    finally:
+        gc.enable()
+
+
+def _recover(app: App, store: Store, genesis: Genesis) -> None:
     head = store.head()
     if head is None:
         diff = app.genesis(genesis.salt, genesis.sections, genesis.time_ns)
@@ -155,8 +164,6 @@ def recover(app: App, store: Store, genesis: Genesis) -> None:
         raise StoreError(f"{store.path}: {error}; `restore` brings a backup back") from error
     if app.app_hash != head.app_hash:
         raise StoreError(f"{store.path}: the state is not the one that was written; `restore` brings a backup back")
-    gc.collect()
-    gc.freeze()  # the state stays: looking through it again and again for garbage costs a third of a block's time
 
 
 def find_receipt(store: Store, raw: bytes) -> Receipt | None:
