@@ -68,12 +68,20 @@ class Journal:
             return False
         self.next_seq, self.head = end.next_seq, end.head
         if end.end != self._sizes[-1]:
-            self._sizes[-1] = SEGMENT_BYTES  # torn at its end: the next record opens a segment of its own
+            self._cut_off(end.end)
         if self.last is None and len(self.firsts) > 1:
             for record in records.walk(self.files, name_of(self.firsts[-2])):
                 if record.kind == REPORT:
                     self.last = record
         return True
+
+    def _cut_off(self, size):
+        """What is torn or foreign behind the last whole record goes, or the next one would stand behind it."""
+        name = name_of(self.firsts[-1])
+        self.files.write(SPARE, self.files.read(name, 0, size))
+        self.files.replace(SPARE, name)
+        self.used += _blocks(size) - _blocks(self._sizes[-1])
+        self._sizes[-1] = size
 
     def _finish_coarsening(self):
         """A cut between writing a coarse report and removing what it stands for leaves both."""

@@ -17,11 +17,11 @@ from firmware.memory import Borrowed
 from firmware.numbers import Numbers
 from firmware.records import COARSE, RECEIPT, REPORT
 from firmware.registers import Registers
-from firmware.rows import SEAL_ROWS_DOWN, Rows, sane
+from firmware.rows import SEAL_ROWS_DOWN, TAMPER, Rows, sane
 from firmware.sensors import Sensors, Watched
 from firmware.session import TAKE_OVER, Session
 from firmware.store import Slots
-from wire import envelope, hello
+from wire import envelope, hello, units
 from wire import rows as wire_rows
 from wire.errors import WireError
 from wire.ids import kid_of
@@ -173,6 +173,7 @@ class Meter:
         if not self.started and (sample is not None or self.missed >= LOST_ROUNDS):
             self.started = True
             self.event(START, self.board.reset_cause())
+            self._plan_row()
         uptime_s = self.clock.uptime_s
         if uptime_s >= self._row_due_s and self.started:
             self.close_row()
@@ -185,23 +186,28 @@ class Meter:
         self.missed = 0
         if back:
             self.rows.close(self.clock.time_s(), self.registers, self.flags())
-        if not self.registers.take(sample, now_ms, self.config.sample_ms):
-            self.problem("the registers of the part leapt or began anew")
+        followed = self.registers.take(sample, now_ms, self.config.sample_ms)
         self.rows.add(sample)
         if back:
             self.event(BACK)
+        if not followed and self.started:
+            self.event(TAMPER, units.SUSPECT.index("register-fell"))
 
     def close_row(self):
+        self._plan_row()
+        self.rows.close(self.clock.time_s(), self.registers, self.flags())
+
+    def _plan_row(self):
         """Rows end where the clock's seconds are a multiple of the interval, on all devices at the same time."""
-        time_s = self.clock.time_s()
         row_s = self.config.row_s
-        self._row_due_s = self.clock.uptime_s + row_s - time_s % row_s
-        self.rows.close(time_s, self.registers, self.flags())
+        self._row_due_s = self.clock.uptime_s + row_s - self.clock.time_s() % row_s
 
     def event(self, code, value=0, boundary=False):
         """An event is a row of its own, sealed at once."""
         flags = self.flags() | (wire_rows.BOUNDARY if boundary else 0)
         self.rows.close(self.clock.time_s(), self.registers, flags, [code, value])
+        if self.clock.uptime_s >= self._row_due_s:
+            self._plan_row()  # a plain row that is due in this second would say the same
         self.seal()
 
     def flags(self):
@@ -271,6 +277,10 @@ class Meter:
         return envelope.sign(self.identity.signer, message.DOMAIN, message.encode())
 
     # ------------------------------------------------------------ the link's holder
+
+    def greeted(self):
+        """Whether the gateway has answered what was said first."""
+        return self.session.position is not None
 
     def connected(self):
         """What is said first on a connection."""
@@ -367,7 +377,7 @@ class Meter:
             self.seal()
         self.clock.step(seconds)
         self.rows.rebase(self.clock.time_s())
-        self._row_due_s = 0
+        self._plan_row()
         if self.started:
             self.event(STEP, seconds)
 
@@ -383,7 +393,7 @@ class Meter:
         with Borrowed("firmware.changes", "firmware.config", "wire.settings") as changes:
             version = changes.take(self, payload)
         self._know_peers()
-        self._row_due_s = 0
+        self._plan_row()
         self.event(CONFIGURED, version)
 
     def _power_fails(self, pin):

@@ -1,0 +1,36 @@
+"""The firmware's cores on real MicroPython, 32 and 64 bits wide: each script of onboard/ with its checks."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.firmware.device import tree
+
+HERE = Path(__file__).parent / "onboard"
+SCRIPTS = sorted(path.name for path in HERE.glob("*.py") if path.name not in ("rig.py", "cuts.py"))
+
+
+@pytest.fixture(scope="session")
+def built64(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tree(tmp_path_factory.mktemp("tree64"), "x64")
+
+
+def run(micropython: str, built: Path, script: str, *args: str, heap: str = "4m") -> str:
+    env = dict(os.environ, MICROPYPATH=f"{built}:{HERE}:.frozen")
+    done = subprocess.run(
+        [micropython, "-X", f"heapsize={heap}", str(HERE / script), *args], env=env, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout[-2_000:] + done.stderr[-4_000:]
+    return done.stdout
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_onboard_32(script: str, micropython32: str, built: Path) -> None:
+    assert "ok " in run(micropython32, built, script)
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_onboard_64(script: str, micropython64: str, built64: Path) -> None:
+    assert "ok " in run(micropython64, built64, script)
