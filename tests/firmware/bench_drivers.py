@@ -246,6 +246,4 @@ class Plant(House):
     def store(self, now_us: int) -> StoreState | None:
         if not self.capacity_wh:
             return None
-        return StoreState(
-            self.stored_wh, self.capacity_wh, self.temperature_c, self.charge_w_max, self.discharge_w_max
-        )
+        return StoreState(self.stored_wh, self.capacity_wh, self.temperature_c, self.charge_w_max, self.discharge_w_max)
