@@ -66,7 +66,7 @@ def header(found: dict[str, Any]) -> Header:
     version = found["version"]
     unhex = bytes.fromhex
     return Header(
-        chain_id=found["chain_id"],
+        chain_id=_text(found["chain_id"]),
         height=int(found["height"]),
         time_ns=time_ns(found["time"]),
         last_block_id=block_id(found["last_block_id"]),
@@ -82,6 +82,12 @@ def header(found: dict[str, Any]) -> Header:
         block_version=int(version["block"]),
         app_version=int(version.get("app", 0)),
     )
+
+
+def _text(found: Any) -> str:
+    if not isinstance(found, str):
+        raise TypeError(found)
+    return found
 
 
 @_refusing

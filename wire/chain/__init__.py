@@ -7,7 +7,6 @@ Invariants: a verifier here takes only what it was given by its caller as a fact
 
 REASONS = (
     # headers and commits
-    "bad-header",  # its fields do not hash to what was signed, or are no header
     "bad-commit",  # not one vote a validator, or votes on something else
     "bad-validators",  # the set is not the one whose hash the header carries
     "no-quorum",  # not more than two thirds of the power signed
