@@ -27,6 +27,7 @@ class Command(NamedTuple):
 
 COMMANDS: Final = (
     Command("inspect", "household", "say what a message is, who signed it and whether it holds", "pilot.inspect"),
+    Command("verify", "household", "check a bundle from public keys alone, offline", "pilot.verify"),
     Command("gateway", "site operator", "hear devices, seal what they signed, pass commands down", "gateway.cli"),
     Command("build-firmware", "installer", "compile the firmware for each kind of board", "hardware.build", "pilot"),
     Command("doctor", "site operator", "say what is there and what is missing", "pilot.doctor"),

@@ -25,6 +25,7 @@ import httpx
 
 from hardware import site as sites
 from ledger.client import ChainClient
+from ledger.evidence import genesis_hash, records
 from ledger.store import Store
 from pilot import runtimes
 from pilot.errors import Unavailable
@@ -34,6 +35,7 @@ from pilot.registrar import Registrar
 from pilot.story import Figures, Story, Wallet
 from pilot.supervisor import Part, Supervisor, python
 from pilot.tally import figures_of, summary_of
+from wire.chain import bundle
 
 READY_S = 90
 SUMMARY_S = 10.0
@@ -113,7 +115,22 @@ class Pilot:
             await _end([work, *waits])
             result = await self._result() if self.first_block_s is not None else {}
             await self.supervisor.stop()
+        self._write_evidence()
         return self._close(result, failure)
+
+    def _write_evidence(self) -> None:
+        """What `tallygrid verify` checks, and the genesis hashes that a reader is to trust."""
+        stores = [(sort, Store(path)) for sort in SORTS if (path := self.founded.store(sort)).exists()]
+        if not stores:
+            return
+        target = self.founded.folder / "evidence.bundle"
+        with target.open("wb") as stream:
+            bundle.write(stream, (one for sort, store in stores for one in records(store, sort)), "pilot")
+        trust = [f"{genesis_hash(store.genesis).hex()}  {store.chain_id}" for _, store in stores]
+        target.with_name("evidence.trust").write_text("\n".join(trust) + "\n")
+        for _, store in stores:
+            store.close()
+        self.say(f"evidence: ./tallygrid verify {target} --trust {target.with_name('evidence.trust')}")
 
     def _close(self, result: dict[str, Any], failure: BaseException | None) -> int:
         why = self.supervisor.why

@@ -93,6 +93,7 @@ class Story:
 
     async def _persist(self, user: Participant, play: Callable[..., Any], company: str, source: random.Random) -> None:
         """A household goes on after whatever a node says."""
+        await self._heard(user)
         while True:
             try:
                 await play(user, company, source)
@@ -113,6 +114,18 @@ class Story:
                 amount = self.order_wh * 20
                 outcome = (await schedule.send(kinds.Advance(station=station, amount=amount)))[0]
                 self._expect(outcome.reason, f"the company advances {amount} Wh of rights to {self.names[station]}")
+
+    async def _heard(self, user: Participant) -> None:
+        """Until the schedule chain has heard of the user's meter and of a station: before that nothing can be ordered."""
+        assert user.device is not None
+        schedule = self.wallets[user.name].schedule
+        meter = id_text(self.ids[user.device])
+        while meter not in [row["id"] for row in await schedule.query("positions")] or not await self._stations():
+            await asyncio.sleep(POLL_S * 2)
+
+    async def _stations(self) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = await self.wallets["observer"].schedule.query("stations")
+        return rows
 
     async def _buy(self, user: Participant, company: str, source: random.Random) -> None:
         wallet = self.wallets[user.name]

@@ -44,7 +44,7 @@ async def figures_of(
     rights = await clients["schedule"].query("lock")
     return {
         **_readings(founded),
-        **_supply(founded, tokens, rights),
+        **_supply(tokens, rights),
         "purchases": figures.purchases,
         "commands": figures.commands,
         "receipts": figures.receipts,
@@ -107,15 +107,13 @@ def _report(raw: bytes, devices: KeyRing) -> report.Report | None:
         return None  # another kind of message
 
 
-def _supply(founded: Founded, tokens: dict[str, Any], rights: dict[str, Any]) -> dict[str, int]:
-    """All value on both chains, lock pools included, at genesis and now."""
-    ledger = founded.site.ledger
-    assert ledger is not None
+def _supply(tokens: dict[str, Any], rights: dict[str, Any]) -> dict[str, int]:
+    """All value on each chain, its lock pool and what is under way included: as genesis made it, and as it is."""
     return {
-        "tokens_before": sum(one.tokens_mt for one in ledger.participants),
-        "tokens_after": tokens["circulation"] + tokens["pending_amount"],
-        "rights_before": sum(one.rights_wh for one in ledger.participants),
-        "rights_after": rights["circulation"] + rights["pending_amount"],
+        "tokens_before": tokens["supply"],
+        "tokens_after": tokens["circulation"] + tokens["pending_amount"] + tokens["pool"],
+        "rights_before": rights["supply"],
+        "rights_after": rights["circulation"] + rights["pending_amount"] + rights["pool"],
     }
 
 

@@ -234,7 +234,8 @@ def _show(view: Reader, _argument: Any) -> dict[str, Any]:
         }
         for number, record in LOCKS.all(view)
     ]
-    return {**totals(view)._asdict(), "under_way": under_way}
+    pool, supply = purse.balance(view, purse.POOL), purse.SUPPLY.get(view)
+    return {**totals(view)._asdict(), "pool": pool, "supply": supply, "under_way": under_way}
 
 
 def _awaits(view: Reader) -> int:

@@ -24,8 +24,8 @@ KINDS = (
     "slave",  # a whole slave block
     "slave-header",  # signed slave header
     "inclusion",  # leaf's place: index, size, hashes; belongs to the record before it
-    "genesis",  # of a chain: its encoded genesis
-    "header",  # of a chain: chain id, encoded header, commit, validators
+    "genesis",  # chain id, sort of chain, its genesis document
+    "header",  # chain id, light block
     "tx",  # chain id, height, signed transaction, result code
     "state",  # chain id, height, key, value or null, proof
 )
