@@ -13,6 +13,7 @@ from ledger.engines.sealer import Sealer
 from ledger.genesis import Genesis
 from ledger.light import LightBlock
 from ledger.signatures import SignatureChecker
+from ledger.store import Block
 from pilot.experiments.devices import SoftDevice
 from wire.chain import kinds, tx
 from wire.chain.header import Validator
@@ -44,13 +45,22 @@ class Chain:
         self.genesis = Genesis(self.id, START_S * NS, validators(sort), sections=sections)
         self.app.genesis(b"", self.genesis.sections, self.genesis.time_ns)
         self._sealer = Sealer(self.app, self.genesis, validator(sort))
+        self._last: Block | None = None
         self.lights: dict[int, LightBlock] = {}
         self.events: list[Event] = []
+
+    def take_over(self, app: App) -> None:
+        """Goes on with the same state in another process, as it were."""
+        self.app = app
+        self._sealer = Sealer(app, self.genesis, validator(self.sort))
+        if self._last is not None:
+            self._sealer.follows(self._last)
 
     def make(self, *raws: bytes) -> list[Result]:
         sealed = self._sealer.seal(raws, self.world.now_ns)
         self.app.commit()
         self._sealer.follows(sealed.block)
+        self._last = sealed.block
         assert sealed.block.light is not None
         self.lights[sealed.block.height] = LightBlock.decode(sealed.block.light)
         for result in sealed.applied.results:

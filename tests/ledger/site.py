@@ -92,6 +92,9 @@ class Site:
     def name(self, id: bytes) -> str:
         return next(name for name in self.devices if kid(name) == id)
 
+    def name_text(self, id: str) -> str:
+        return next(name for name in self.devices if id_text(kid(name)) == id)
+
     def station(self, name: str) -> dict[str, Any]:
         return dict(next(row for row in self.chain.app.query("stations") if row["name"] == name))
 
