@@ -1,11 +1,11 @@
-"""Programs that are no Python packages: MicroPython in two widths, Mosquitto, Valgrind, mbpoll, Chromium.
+"""Programs that are no Python packages: MicroPython in two widths, Mosquitto, Valgrind, CometBFT, Chromium.
 
 Owns: what each must be, where it is found (the environment, the system, .runtime/) and how it is fetched.
 Refuses: installing on the host (but Chromium, as root, when asked), and any stand-in: what cannot be had says why.
 Invariants: nothing counts as found before it ran and told its version; .runtime/ changes by renaming whole pieces.
 
-A fetched program is Debian's, unpacked with all its libraries and run by its own loader, so it needs nothing of the
-host but the kernel. .runtime/bin/NAME is a wrapper of three lines; TALLYGRID_NAME hands its path to child commands.
+A fetched program is (but for CometBFT) Debian's, unpacked with all its libraries and run by its own loader, so it needs
+nothing of the host but the kernel. .runtime/bin/NAME runs it; TALLYGRID_NAME hands its path to child commands.
 """
 
 import os
@@ -20,6 +20,7 @@ from typing import Final, NamedTuple
 from pilot import apt, places, unpacked
 from pilot.console import say
 from pilot.errors import Unavailable
+from pilot.onlyone import only_one
 
 Version = tuple[int, ...]
 
@@ -58,6 +59,7 @@ KINDS: Final = {
     "valgrind": Kind(("valgrind",), ("--version",), r"valgrind-([\d.]+)", (3, 24), "valgrind"),
     # A Modbus client that nobody here wrote, for the tests.
     "mbpoll": Kind(("mbpoll",), ("-V",), r"^([\d.]+)-\d+$", (1, 0), "mbpoll"),
+    "cometbft": Kind(("cometbft",), ("version",), r"^v?(0\.38\.\d+)", (0, 38, 21), ""),
     "chromium": Kind(
         ("chromium", "chromium-browser", "google-chrome"), ("--version",), r"(?:Chromium|Chrome) ([\d.]+)", (100,), ""
     ),
@@ -185,11 +187,12 @@ def _stuck(name: str) -> bool:
 def _fetch(names: Iterable[str]) -> dict[str, str]:
     """Fetch these; returns the reasons for those that could not be had."""
     troubles: dict[str, str] = {}
-    if "chromium" in names:
+    for name, bring in {"chromium": _install_chromium, "cometbft": _build_cometbft}.items():
         try:
-            _install_chromium()
+            if name in names:
+                bring()
         except Unavailable as trouble:
-            troubles["chromium"] = str(trouble)
+            troubles[name] = str(trouble)
     for arch, wanted in by_arch(names, troubles).items():
         try:
             unpacked.add(places.runtime(), arch, {name: KINDS[name].package for name in wanted})
@@ -224,3 +227,21 @@ def _install_chromium() -> None:
         done = subprocess.run(["apt-get", "-qq", *words], capture_output=True, text=True, stdin=subprocess.DEVNULL)
         if done.returncode:
             raise Unavailable(f"apt-get {words[0]}: {done.stderr.strip()}")
+
+
+def _build_cometbft() -> None:
+    """The consortium's engine is no Debian package; it is built where Go is."""
+    from ledger.engines import comet_node  # needs packages, which most who come here do without
+
+    if shutil.which("go") is None:
+        raise Unavailable("this system has no Go, which builds it, and no cometbft 0.38")
+    folder = places.runtime() / ".building-cometbft"
+    with only_one(places.runtime() / "lock", "building CometBFT"):
+        say("building CometBFT with Go; this takes some minutes, once")
+        try:
+            built = comet_node.install_engine(folder)
+        except comet_node.NodeError as trouble:
+            raise Unavailable(str(trouble)) from trouble
+        target = unpacked.wrapper(places.runtime(), "cometbft")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        built.replace(target)

@@ -150,8 +150,14 @@ def build(runtime: Path, arch: str, debs: list[Path]) -> Path:
 def _present(runtime: Path, arch: str) -> dict[str, str]:
     """The programs of this architecture that have a wrapper, with their packages."""
     pattern = re.compile(rf"^# made by \S+ from Debian's (\S+)\nroot=.*/{arch}-", re.M)
-    told = {path.name: pattern.search(path.read_text()) for path in sorted((runtime / "bin").glob("[!.]*"))}
+    told = {path.name: pattern.search(_head(path)) for path in sorted((runtime / "bin").glob("[!.]*"))}
     return {name: found[1] for name, found in told.items() if found}
+
+
+def _head(path: Path) -> str:
+    """The first lines of a wrapper; what was built and not unpacked is a binary."""
+    with path.open("rb") as file:
+        return file.read(300).decode("utf-8", "replace")
 
 
 def _script(root: Path, arch: str, package: str) -> str:

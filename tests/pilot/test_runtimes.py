@@ -41,6 +41,8 @@ def program(folder: Path, name: str, says: str) -> Path:
         ("mosquitto version 1.5.7", "mosquitto", "at least 2.0 is needed"),
         ("valgrind-3.19.0", "valgrind", "at least 3.24 is needed"),
         ("valgrind-3.24.0", "valgrind", "3.24.0"),
+        ("v0.38.25", "cometbft", "0.38.25"),
+        ("v0.37.4", "cometbft", "not what is wanted"),
         ("Chromium 142.0.7444.59 built on Debian", "chromium", "142.0.7444.59"),
     ],
 )
@@ -105,6 +107,12 @@ def test_what_was_fetched_and_does_not_run_is_not_fetched_again(bare: Path, monk
     found = need("micropython32")
     assert found["micropython32"].path is None
     assert "may not run 32-bit programs" in found["micropython32"].reason
+
+
+def test_without_go_the_engine_is_named_as_missing(bare: Path) -> None:
+    found = need("cometbft")
+    with pytest.raises(Unavailable, match="no Go"):
+        found.path("cometbft")
 
 
 @pytest.mark.parametrize(
