@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pilot.processes import Plan
 
 ENROLMENT = "ENROLMENT "
+SEAL_ROWS = 2  # people watch a pilot: a reading is on the chain a few seconds after it was made
 NATIVE = {32: "x86", 64: "x64"}  # what mpy-cross calls this machine
 
 
@@ -44,6 +45,7 @@ def config_of(founded: Founded, bench: Bench, broker_port: int) -> dict[str, Any
     config: dict[str, Any] = {
         **bench.config,
         "row_s": founded.site.row_s,
+        "seal_rows": SEAL_ROWS,
         "registrar_key": founded.keys["registrar"].public_key.hex(),
         "gateway_key": founded.keys["gateway"].public_key.hex(),
         "dispatch_key": founded.keys["dispatch"].public_key.hex(),

@@ -24,8 +24,9 @@ from wire.enrol import id_text
 from wire.errors import WireError
 
 DEADLINE_S = 600  # for a purchase to arrive on the schedule chain
-RIGHTS_MARGIN = 3  # a household buys rights for so many orders at once
 POLL_S = 0.1
+UNITS_PER_ORDER = 2
+ORDERS_OPEN = 3  # of one household
 LIMIT_W = 1_500
 WHY = {Why.QUOTA: "its units are done", Why.TRIP: "the station tripped", Why.LEASE: "its lease ended"}
 
@@ -69,7 +70,7 @@ class Story:
         ledger = self.founded.site.ledger
         assert ledger is not None
         self.unit_wh = ledger.unit_wh
-        self.order_wh = ledger.unit_wh * ledger.k
+        self.order_wh = ledger.unit_wh * UNITS_PER_ORDER
         self.names = {self.founded.account(name): name for name in self.founded.keys}
         stations = {one.device: one.name for one in ledger.participants if one.role == "station"}
         self.names |= {id: stations.get(board, board) for board, id in self.ids.items()}
@@ -111,12 +112,12 @@ class Story:
         schedule = self.wallets[company].schedule
         for board, station in self.ids.items():
             if any(one.name == board and one.role == "station" for one in self.founded.site.boards):
-                amount = self.order_wh * 20
+                amount = self.order_wh * 100
                 outcome = (await schedule.send(kinds.Advance(station=station, amount=amount)))[0]
                 self._expect(outcome.reason, f"the company advances {amount} Wh of rights to {self.names[station]}")
 
     async def _heard(self, user: Participant) -> None:
-        """Until the schedule chain has heard of the user's meter and of a station: before that nothing can be ordered."""
+        """Until the schedule chain has heard of the user's meter and of a station: before that nothing is taken."""
         assert user.device is not None
         schedule = self.wallets[user.name].schedule
         meter = id_text(self.ids[user.device])
@@ -128,13 +129,13 @@ class Story:
         return rows
 
     async def _buy(self, user: Participant, company: str, source: random.Random) -> None:
+        """Buys rights for one order and orders at once; several orders of a household may be open together."""
         wallet = self.wallets[user.name]
-        began = time.monotonic()
         balance = int(await wallet.schedule.query("balance", wallet.id))
         if balance < self.order_wh:
-            await self._purchase(wallet, company, self.order_wh * RIGHTS_MARGIN, balance)
-        await self._order(wallet, user, Side.BUY, began)
-        await asyncio.sleep(source.uniform(1.0, 3.0))
+            await self._purchase(wallet, company, self.order_wh, balance)
+        await self._order(wallet, user, Side.BUY)
+        await asyncio.sleep(source.uniform(2.0, 5.0))
 
     async def _purchase(self, wallet: Wallet, company: str, amount_wh: int, before: int) -> None:
         """Supply S1–S3: tokens to the company, rights to the user, by proof from chain to chain."""
@@ -155,21 +156,17 @@ class Story:
         self.tell(f"{wallet.name} holds {amount_wh} Wh of rights, {took_ms:.0f} ms after paying on the other chain")
 
     async def _sell(self, user: Participant, company: str, source: random.Random) -> None:
-        await self._order(self.wallets[user.name], user, Side.SELL, time.monotonic())
-        await asyncio.sleep(source.uniform(1.0, 3.0))
+        await self._order(self.wallets[user.name], user, Side.SELL)
+        await asyncio.sleep(source.uniform(2.0, 5.0))
 
-    async def _order(self, wallet: Wallet, user: Participant, side: Side, began: float) -> None:
-        """Orders, and waits until the order is over."""
+    async def _order(self, wallet: Wallet, user: Participant, side: Side) -> None:
+        """Orders, and waits until the household has room for another order."""
         assert user.device is not None
-        self._began = began
         order = kinds.Order(side=int(side), energy_wh=self.order_wh, limit_w=LIMIT_W, meter=self.ids[user.device])
         outcome = (await wallet.schedule.send(order))[0]
         verb = "buy" if side == Side.BUY else "sell"
         self._expect(outcome.reason, f"{wallet.name} asks to {verb} {self.order_wh} Wh")
-        if outcome.reason:
-            await asyncio.sleep(2.0)
-            return
-        while any(one["user"] == wallet.id for one in await self._orders(wallet)):
+        while sum(one["user"] == wallet.id for one in await self._orders(wallet)) >= ORDERS_OPEN:
             await asyncio.sleep(POLL_S * 2)
 
     async def _orders(self, wallet: Wallet) -> list[dict[str, Any]]:
