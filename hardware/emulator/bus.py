@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from .port import I2cPart, Talker, UartPart, UartPort
+from .port import I2cPart, Sleeper, Talker, UartPart, UartPort
 from .timeline import Event, cancel
 
 ENODEV = 19
@@ -146,6 +146,11 @@ class I2cBus:
         now_us = self._host.now_us()
         if address == 255:
             return 0, bytes(sorted(self.parts))
+        if address == 0:
+            low_us = 8 * 1_000_000 // self.hz  # its bits hold the data line low
+            for each in self.parts.values():
+                if isinstance(each, Sleeper):
+                    each.wake(now_us, low_us)
         part = self.parts.get(address)
         if part is None or ((data or not count) and not part.write(data, now_us)):
             return ENODEV, b""

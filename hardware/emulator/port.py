@@ -55,6 +55,13 @@ class I2cPart(Protocol):
         ...
 
 
+@runtime_checkable
+class Sleeper(Protocol):
+    """An I2cPart that a low data line wakes (a secure element)."""
+
+    def wake(self, now_us: int, low_us: int) -> None: ...
+
+
 class PinSource(Protocol):
     """What drives an input of the board: a contact, a pulse output, a power-good line."""
 
