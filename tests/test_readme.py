@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import subprocess
 import sys
@@ -36,7 +37,7 @@ def test_its_signed_reading_is_what_it_says() -> None:
     assert done.stdout.startswith("message: report\n")
     assert f"{len(words[2]) // 2} bytes with its signature" in TEXT
     energies = [int(wh) for wh in re.findall(r"import_wh (\d+)", done.stdout)]
-    assert [b - a for a, b in zip(energies, energies[1:], strict=False)] == [6, 7]
+    assert [b - a for a, b in itertools.pairwise(energies)] == [6, 7]
 
 
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(([^)]+)\)", TEXT))))
