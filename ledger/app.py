@@ -59,6 +59,7 @@ class Block(NamedTuple):
     txs: Sequence[bytes]
     proposer: bytes = b""
     hash: bytes = b""
+    names: Sequence[bytes] = ()  # SHA-256 of each transaction, where the engine has them already
 
 
 class ValidatorUpdate(NamedTuple):
@@ -159,6 +160,7 @@ class Vouched(NamedTuple):
 
 
 PENDING = 10_000  # how far ahead of its account a waiting transaction's number may be
+VOUCHED_MAX = 100_000  # twice what an engine lets wait
 
 
 class App:
@@ -179,7 +181,7 @@ class App:
         self._handlers = {kind: handler for contract in contracts for kind, handler in contract.handlers.items()}
         assert len(self._handlers) == sum(len(c.handlers) for c in contracts), "two contracts share a transaction kind"
         self._queries = {path: query for contract in contracts for path, query in contract.queries.items()}
-        self._staged: tuple[Block, Staged] | None = None
+        self._staged: tuple[Block, Staged] | None = None  # the block with its names
         self._vouched: dict[bytes, Vouched] = {}  # by SHA-256 of the bytes
 
     # ------------------------------------------------------------ life
@@ -294,26 +296,29 @@ class App:
     def apply(self, block: Block) -> Applied:
         """Works a block out. Depends on committed state and block alone, and may be called again with another."""
         assert block.height == self.height + 1, f"block {block.height} on height {self.height}"
-        vouched = self._vouch(block.txs, self.state)  # the signatures at once
+        block = block._replace(names=block.names or [sha256(raw).digest() for raw in block.txs])
+        unseen = [raw for raw, name in zip(block.txs, block.names, strict=True) if name not in self._vouched]
+        self._vouch(unseen, self.state)  # their signatures at once; what is said of them is said below
         draft = Draft(self.state)
         ctx = Context(draft, self.chain_id, block.height, block.time_ns, block.proposer, block.hash)
         results = []
-        for ctx.index, raw in enumerate(block.txs):
-            results.append(self._run(ctx, raw, vouched[ctx.index]))
+        for ctx.index, (raw, name) in enumerate(zip(block.txs, block.names, strict=True)):
+            results.append(self._run(ctx, raw, self._vouched.get(name)))
         self._assert_invariants(draft)
         staged = draft.stage()
         self._staged = (block, staged)
         updates = [ValidatorUpdate(key, power) for key, power in ctx.validators.items()]
         return Applied(results, staged.root, updates, staged.diff(), ctx.places)
 
-    def _run(self, ctx: Context, raw: bytes, vouched: Vouched | WireError) -> Result:
+    def _run(self, ctx: Context, raw: bytes, vouched: Vouched | None) -> Result:
         ctx.events = []
         validators = dict(ctx.validators)
         try:
-            if isinstance(vouched, WireError) or self._authority.key(ctx.state, vouched.tx) != vouched.key:
-                vouched = self._vouch([raw], ctx.state)[0]  # a transaction before this one may have brought the key
-                if isinstance(vouched, WireError):
-                    raise vouched
+            if vouched is None or self._authority.key(ctx.state, vouched.tx) != vouched.key:
+                again = self._vouch([raw], ctx.state)[0]  # a transaction before this one may have brought the key
+                if isinstance(again, WireError):
+                    raise again
+                vouched = again
             tx = vouched.tx
             due = self._authority.sequence(ctx.state, tx.account)
             if tx.sequence != due:
@@ -341,10 +346,10 @@ class App:
         assert self._staged is not None, "nothing applied"
         block, staged = self._staged
         self._staged = None
-        for raw in block.txs:
-            self._vouched.pop(sha256(raw).digest(), None)
-        if len(self._vouched) > 4 * PENDING:
-            self._vouched.clear()
+        for name in block.names:
+            self._vouched.pop(name, None)
+        while len(self._vouched) > VOUCHED_MAX:
+            del self._vouched[next(iter(self._vouched))]  # the oldest
         self.state.adopt(staged, block.height)
 
     # ------------------------------------------------------------ looking

@@ -262,7 +262,8 @@ class Draft:
     def __init__(self, state: State) -> None:
         self._state = state
         self._block: dict[bytes, Value | None] = {}
-        self._tables: dict[bytes, set[bytes]] = {}  # the block's keys by what stands before their first "/"
+        self._tables: dict[bytes, set[bytes]] = {}  # the block's keys by what stands before their first "/" …
+        self._unsorted: list[bytes] = []  # … but for these, sorted in when somebody scans
         self._now: dict[bytes, Value | None] = {}
 
     def get(self, key: bytes) -> Value | None:
@@ -292,14 +293,16 @@ class Draft:
             yield key, self._state.get(key), self.get(key)
 
     def _touched(self, prefix: bytes) -> list[bytes]:
+        for key in self._unsorted:
+            self._tables.setdefault(key.partition(b"/")[0], set()).add(key)
+        self._unsorted.clear()
         table, slash, _ = prefix.partition(b"/")
         block = self._tables.get(table, ()) if slash else self._block
         return sorted({key for keys in (block, self._now) for key in keys if key.startswith(prefix)})
 
     def keep(self) -> None:
         """What was written since the last keep or undo belongs to the block."""
-        for key in self._now:
-            self._tables.setdefault(key.partition(b"/")[0], set()).add(key)
+        self._unsorted += self._now
         self._block.update(self._now)
         self._now.clear()
 

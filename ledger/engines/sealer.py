@@ -8,6 +8,7 @@ Invariants: header times rise strictly; nothing is signed that the app did not a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import sha256
 from typing import NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -56,13 +57,14 @@ class Sealer:
     def seal(self, txs: Sequence[bytes], now_ns: int) -> Sealed:
         """Applies and signs; the app has yet to commit, and a store to write."""
         app = self._app
+        names = [sha256(tx).digest() for tx in txs]
         header = Header(
             chain_id=self.chain_id,
             height=app.height + 1,
             time_ns=max(now_ns, self.time_ns + 1),
             last_block_id=self._commit.block_id,
             last_commit_hash=self._commit.hash(),
-            data_hash=comet.data_hash(txs),
+            data_hash=merkle.root(names),
             validators_hash=self._validators_hash,
             next_validators_hash=self._validators_hash,
             consensus_hash=comet.consensus_hash(MAX_BYTES, NO_GAS),
@@ -71,7 +73,7 @@ class Sealer:
             evidence_hash=merkle.EMPTY_ROOT,
             proposer=self._address,
         )
-        applied = app.apply(AppBlock(header.height, header.time_ns, txs, self._address, header.hash()))
+        applied = app.apply(AppBlock(header.height, header.time_ns, txs, self._address, header.hash(), names))
         light = LightBlock(header, self._sign(header, txs), self.validators)
         results = tuple(applied.results)
         block = Block(header.height, header.time_ns, applied.app_hash, tuple(txs), results, light.encode())
