@@ -206,9 +206,15 @@ class Board:
         for ms, us, found in self._reader.feed(packet):
             self.tally.packets += 1
             if self.timeline.lock_step:
-                now_ms = self._now_us // 1000
-                self._now_us = max(self._now_us, (now_ms + (ms - now_ms & messages.WRAP)) * 1000 + us)
+                self._catch_up(ms, us)
             self._take(found)
+
+    def _catch_up(self, ms: int, us: int) -> None:
+        """The board has moved its own time; not beyond ours while it waits and its parts go on."""
+        now_ms = self._now_us // 1000
+        ahead_ms = ms - now_ms & messages.WRAP
+        if ahead_ms <= messages.WRAP // 2:
+            self._now_us = max(self._now_us, (now_ms + ahead_ms) * 1000 + us)
 
     def _take(self, found: list[tuple[int, bytes]]) -> None:
         for letter, payload in found:

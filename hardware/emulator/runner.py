@@ -60,7 +60,7 @@ class Emulator:
         plant: Plant | None = None,
         start_us: int | None = None,
         speed: float | None = 1,
-        lookahead_us: int = 20_000,
+        lookahead_us: int = 100_000,
         routes: Mapping[Route, Route] | None = None,
         faults: Iterable[Fault] = (),
         restart_broker: Callable[[], None] | None = None,
@@ -70,7 +70,7 @@ class Emulator:
         self.rigs: dict[str, Rig] = {}
         self.clock_path = folder / "clock"
         self.on_line: Callable[[str, str], None] | None = None
-        self._plans, self._plant, self._keep = plans, plant, keep
+        self.plans, self.plant, self._keep = list(plans), plant, keep
         self._start_us, self._speed, self._lookahead_us = start_us, speed, lookahead_us
         self._routes = dict(routes or {})
         self._fault_list, self._restart_broker = list(faults), restart_broker
@@ -91,7 +91,7 @@ class Emulator:
         )
         self.participants = Participants(self.timeline)
         shims = await asyncio.to_thread(compile_shims, self.folder / "shims")
-        for plan in self._plans:
+        for plan in self.plans:
             self._build(plan, shims)
         self.faults = Faults(self.rigs, self.timeline, self._restart_broker)
         self.control = Control(self)
@@ -129,10 +129,10 @@ class Emulator:
         self.rigs[name] = Rig(board, devices, link, flash, supply, plan.parts, buses)
 
     def _advance_plant(self) -> None:
-        if self._plant is None:
+        if self.plant is None:
             return
-        self._plant.advance(self.timeline.now_us())
-        next_us = self._plant.next_us()
+        self.plant.advance(self.timeline.now_us())
+        next_us = self.plant.next_us()
         if next_us is not None:
             self.timeline.at(next_us, self._advance_plant)
 

@@ -136,7 +136,7 @@ class LockStep(Timeline):
 
     lock_step = True
 
-    def __init__(self, start_us: int | None = None, speed: float | None = None, lookahead_us: int = 20_000) -> None:
+    def __init__(self, start_us: int | None = None, speed: float | None = None, lookahead_us: int = 100_000) -> None:
         super().__init__(start_us)
         self._now_us = super().now_us()
         self._lookahead_us = lookahead_us
@@ -149,7 +149,7 @@ class LockStep(Timeline):
         self.unread: list[Callable[[], bool]] = []  # says whether a board has bytes that it will take at once
         self._unread_since = 0.0
         self._again: asyncio.Handle | None = None
-        self._pumping = False
+        self._pumping = self._soon = False
         self.set_speed(speed)
         asyncio.get_running_loop().add_reader(self._epoll.fileno(), self.pump)
 
@@ -203,26 +203,28 @@ class LockStep(Timeline):
             self.kick()
 
     def kick(self) -> None:
-        if not self._pumping and self._again is None:
-            self._again = asyncio.get_running_loop().call_soon(self.pump)
+        if not (self._pumping or self._soon):
+            self._again_in(0)
 
-    def _later(self, wait_s: float) -> None:
+    def _again_in(self, wait_s: float) -> None:
         if self._again:
             self._again.cancel()
-        self._again = asyncio.get_running_loop().call_later(wait_s, self.pump)
+        loop = asyncio.get_running_loop()
+        self._soon = wait_s == 0
+        self._again = loop.call_soon(self.pump) if self._soon else loop.call_later(wait_s, self.pump)
 
     def pump(self) -> None:
         """Move the clock as far as it goes in one slice of wall time."""
         if self._again:
             self._again.cancel()
-            self._again = None
+        self._again, self._soon = None, False
         self._pumping = True
         try:
             wait_s = self._pump(time.monotonic() + _SLICE_S)
         finally:
             self._pumping = False
         if wait_s is not None:
-            self._later(wait_s)
+            self._again_in(wait_s)
 
     def _pump(self, end: float) -> float | None:
         """None: something outside will kick; otherwise the wall seconds after which to try again."""

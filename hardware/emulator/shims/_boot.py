@@ -1,5 +1,6 @@
 """What ROM and MicroPython do before main.py: find out what board this is, mount the flash, run boot.py and main.py."""
 
+import _thread
 import gc
 import sys
 
@@ -62,10 +63,22 @@ def _run(name):
         sys.print_exception(e)
 
 
+def _firmware():
+    try:
+        _run("boot.py")
+        _run("main.py")
+        while True:  # the REPL, to which nobody types
+            _e.wait(_e.only, -1, (), 0, 0)
+    finally:
+        over.release()
+
+
 _prepare()
 del _prepare
 gc.collect()
-_run("boot.py")
-_run("main.py")
-while True:  # the REPL, to which nobody types
-    _e.wait(_e.only, -1, (), 0, 0)
+# An import takes 4 kB of this port's stack for a path, on boards 128 bytes; the main thread's 40 kB end too soon.
+over = _thread.allocate_lock()
+over.acquire()
+_thread.stack_size(256 * 1024)
+_thread.start_new_thread(_firmware, ())
+over.acquire()
