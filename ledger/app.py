@@ -14,6 +14,7 @@ come back) -> the handler of its kind, whose writes and events are kept together
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -182,7 +183,7 @@ class App:
         assert len(self._handlers) == sum(len(c.handlers) for c in contracts), "two contracts share a transaction kind"
         self._queries = {path: query for contract in contracts for path, query in contract.queries.items()}
         self._staged: tuple[Block, Staged] | None = None  # the block with its names
-        self._vouched: dict[bytes, Vouched] = {}  # by SHA-256 of the bytes
+        self._vouched: OrderedDict[bytes, Vouched] = OrderedDict()  # by SHA-256 of the bytes
 
     # ------------------------------------------------------------ life
 
@@ -349,7 +350,7 @@ class App:
         for name in block.names:
             self._vouched.pop(name, None)
         while len(self._vouched) > VOUCHED_MAX:
-            del self._vouched[next(iter(self._vouched))]  # the oldest
+            self._vouched.popitem(last=False)
         self.state.adopt(staged, block.height)
 
     # ------------------------------------------------------------ looking

@@ -153,7 +153,7 @@ class Store:
                     db.execute("rollback")
                 raise
         except sqlite3.Error as error:
-            raise StoreError(f"{self.path}: {error}; nothing of this block is kept") from error
+            raise StoreError(f"{self.path}: {error}; the next start goes on from what the disk has") from error
 
     # ------------------------------------------------------------ reading
 

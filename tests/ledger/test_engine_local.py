@@ -365,6 +365,29 @@ def test_a_full_disk_stops_the_chain_with_a_clear_message(tmp_path):
     run(main())
 
 
+def test_an_error_after_the_block_was_kept_is_found_out_by_the_next_start(tmp_path):
+    class Liar(CrashingConnection):
+        def _burn(self, call, *args):
+            found = call(*args)
+            if self._fuse["lies"] and args[0] == "commit":
+                raise sqlite3.OperationalError("disk I/O error")
+            return found
+
+    async def main():
+        disk = {"lies": False}
+        async with running(tmp_path, connect=lambda *args, **kwargs: Liar(disk, *args, **kwargs)) as engine:
+            await engine.execute([PAYMENTS[0]])
+            disk["lies"] = True
+            with pytest.raises(StoreError, match="I/O"):
+                await engine.execute([PAYMENTS[1]])
+            assert engine.height() == 1
+        async with running(tmp_path) as engine:
+            assert engine.height() == 2
+            assert (await engine.execute([PAYMENTS[1]]))[0].height == 2, "once, though it was sent twice"
+
+    run(main())
+
+
 def test_a_damaged_file_is_told_and_a_backup_brings_it_back(tmp_path):
     async def write():
         async with running(tmp_path) as engine:

@@ -57,7 +57,7 @@ def test_only_the_next_block(store, height):
 
 def test_a_write_that_fails_leaves_nothing(store):
     block = Block(1, 5, b"h1", (b"tx0",), (Result(),))
-    with pytest.raises(StoreError, match="nothing of this block"):
+    with pytest.raises(StoreError, match="the next start"):
         store.write(Diff(b"h1", {b"z": b"\x09"}), block, [(b"me", 7, 0), (b"me", 7, 0)])
     assert store.head() == (0, b"h0") and b"z" not in dict(store.rows()) and store.block(1) is None
     store.write(Diff(b"h1", {b"z": b"\x09"}), block, [(b"me", 7, 0)])
