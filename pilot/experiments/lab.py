@@ -18,17 +18,20 @@ from typing import Any
 import httpx
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from ledger import contracts
-from ledger.api import Hosted, Node, create_app
+from ledger import api, contracts
 from ledger.app import App
 from ledger.client import ChainClient
+from ledger.engines.comet import CometEngine
+from ledger.engines.comet_node import Node, Settings, lay_out
+from ledger.engines.comet_rpc import Rpc
 from ledger.engines.local import LocalEngine, Rules
+from ledger.engines.testnet import free_ports
 from ledger.genesis import Genesis
 from ledger.relayer import Relayer
 from ledger.service import member_key
 from ledger.signatures import SignatureChecker
 from ledger.store import Store
-from pilot.errors import Unavailable
+from pilot.runtimes import need
 from wire.chain.header import Validator
 from wire.chain.keys import PrivateKey
 from wire.chain.kinds import SCHEDULE, TRANSACTION
@@ -36,6 +39,8 @@ from wire.enrol import id_text
 
 NS = 1_000_000_000
 QUICK = Rules(max_wait_s=0.02)
+LabEngine = LocalEngine | CometEngine
+COMET_BLOCK_S = 0.1  # the shortest that a node is asked for
 UNIT = 1_000  # mT a token, Wh a unit
 
 
@@ -114,16 +119,15 @@ class Lab:
 @asynccontextmanager
 async def open_lab(setup: Setup, engine: str, say: Callable[[str], None]) -> AsyncIterator[Lab]:
     """Two chains from their genesis on, a node that hosts them, and the relayer at work."""
-    if engine != "local":
-        raise Unavailable("experiments run on the local engine here")
     clock = Clock()
+    make = _Maker(setup, clock.now_ns(), _comet() if engine == "cometbft" else None)
     checker = SignatureChecker()
     with tempfile.TemporaryDirectory(prefix="tallygrid-experiment-") as folder:
-        engines = {sort: _engine(setup, sort, Path(folder), clock, checker) for sort in (TRANSACTION, SCHEDULE)}
+        engines = {sort: make.engine(sort, Path(folder), clock, checker) for sort in (TRANSACTION, SCHEDULE)}
         for one in engines.values():
             await one.start()
-        node = Node({one.app.chain_id: _hosted(one) for one in engines.values()}, clock)
-        transport = httpx.ASGITransport(create_app(node))
+        node = api.Node({one.app.chain_id: _hosted(one) for one in engines.values()}, clock)
+        transport = httpx.ASGITransport(api.create_app(node))
         async with httpx.AsyncClient(transport=transport, base_url="http://lab", timeout=None) as http:
             lab = Lab(http, clock, {sort: one.app.chain_id for sort, one in engines.items()}, say)
             ends = lab.member("relay", TRANSACTION), lab.member("relay", SCHEDULE)
@@ -139,38 +143,60 @@ async def open_lab(setup: Setup, engine: str, say: Callable[[str], None]) -> Asy
                 checker.close()
 
 
-def _hosted(engine: LocalEngine) -> Hosted:
-    return Hosted(engine, lambda account: member_key(engine.app, account))
+def _comet() -> Path:
+    return need("cometbft").path("cometbft")
 
 
-def _engine(setup: Setup, sort: str, folder: Path, clock: Clock, checker: SignatureChecker) -> LocalEngine:
-    document = _genesis(setup, sort, clock.now_ns())
-    app = App(document.chain_id, contracts.of(sort), contracts.AUTHORITY, checker)
-    return LocalEngine(app, Store(folder / f"{sort}.db"), document, _validator_key(sort), clock, setup.rules)
+def _hosted(engine: LabEngine) -> api.Hosted:
+    return api.Hosted(engine, lambda account: member_key(engine.app, account))
+
+
+@dataclass(frozen=True)
+class _Maker:
+    """Engines of one lab. `comet` is the program that orders its transactions, None for the local engine."""
+
+    setup: Setup
+    time_ns: int
+    comet: Path | None
+
+    def engine(self, sort: str, folder: Path, clock: Clock, checker: SignatureChecker) -> LabEngine:
+        document = self._genesis(sort)
+        app = App(document.chain_id, contracts.of(sort), contracts.AUTHORITY, checker)
+        rules = self.setup.rules
+        if self.comet is None:
+            return LocalEngine(app, Store(folder / f"{sort}.db"), document, _validator_key(sort), clock, rules)
+        rpc_port, p2p_port = free_ports(2)
+        block_s = max(rules.max_wait_s, COMET_BLOCK_S)
+        settings = Settings(rpc_port, p2p_port, block_s=block_s, propose_s=0.5, idle_s=block_s)
+        home = folder / sort
+        lay_out(self.comet, home, document, _validator_key(sort), Ed25519PrivateKey.generate(), settings)
+        return CometEngine(app, Store(home / "chain.db"), document, Node(self.comet, home), Rpc(rpc_port))
+
+    def _genesis(self, sort: str) -> Genesis:
+        """Each chain's pool holds what circulates on the other; each follows the other from its genesis on."""
+        setup = self.setup
+        here, there = (TRANSACTION, SCHEDULE) if sort == TRANSACTION else (SCHEDULE, TRANSACTION)
+        letter = "T" if sort == TRANSACTION else "S"
+        own, others = (setup.tokens, setup.rights) if sort == TRANSACTION else (setup.rights, setup.tokens)
+        money = [sum(others.values()) * UNIT, [[name, amount * UNIT] for name, amount in own.items()]]
+        members = [(name, role) for name, (role, chains) in setup.members.items() if letter in chains]
+        sections: dict[str, Any] = {
+            "accounts": [[name, role, key(name).public_key] for name, role in members],
+            "parameters": [["confirmations", setup.confirmations]],
+            "tokens" if sort == TRANSACTION else "rights": money,
+            "clients": [["experiment-" + there, self.time_ns, [list(_validator(there))]]],
+            "lock": ["experiment-" + there, 1, 1],
+        }
+        if sort == SCHEDULE:
+            sections["parameters"] += [[name, value] for name, value in setup.parameters.items()]
+            sections["registry"] = [None, setup.devices]
+            sections["dispatch"] = setup.lines
+        return Genesis("experiment-" + here, self.time_ns, (_validator(here),), sections=sections)
 
 
 def _validator_key(sort: str) -> Ed25519PrivateKey:
     return Ed25519PrivateKey.from_private_bytes(key("validator " + sort).secret())
 
 
-def _genesis(setup: Setup, sort: str, time_ns: int) -> Genesis:
-    """Each chain's pool holds what circulates on the other; each follows the other from its genesis on."""
-    here, there = (TRANSACTION, SCHEDULE) if sort == TRANSACTION else (SCHEDULE, TRANSACTION)
-    letter = "T" if sort == TRANSACTION else "S"
-    own, others = (setup.tokens, setup.rights) if sort == TRANSACTION else (setup.rights, setup.tokens)
-    money = [sum(others.values()) * UNIT, [[name, amount * UNIT] for name, amount in own.items()]]
-    validators = {side: Validator(_validator_key(side).public_key().public_bytes_raw(), 1) for side in (here, there)}
-    sections: dict[str, Any] = {
-        "accounts": [
-            [name, role, key(name).public_key] for name, (role, chains) in setup.members.items() if letter in chains
-        ],
-        "parameters": [["confirmations", setup.confirmations]],
-        "tokens" if sort == TRANSACTION else "rights": money,
-        "clients": [["experiment-" + there, time_ns, [list(validators[there])]]],
-        "lock": ["experiment-" + there, 1, 1],
-    }
-    if sort == SCHEDULE:
-        sections["parameters"] += [[name, value] for name, value in setup.parameters.items()]
-        sections["registry"] = [None, setup.devices]
-        sections["dispatch"] = setup.lines
-    return Genesis("experiment-" + here, time_ns, (validators[here],), sections=sections)
+def _validator(sort: str) -> Validator:
+    return Validator(_validator_key(sort).public_key().public_bytes_raw(), 1)

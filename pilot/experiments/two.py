@@ -25,6 +25,7 @@ IDLE_LOSS = 5
 ASKED = 30  # units; more than the 14 and 13 after which the paper stops
 LIMIT_W = 600_000
 UNIT_S = 60  # the paper: one unit in a minute
+AHEAD_S = 3_600  # the devices' clock jumps a minute a unit; CometBFT's blocks follow the wall clock
 
 AVAILABLE = {  # table: station's flag as printed
     2: {"a": False, "b": True, "c": True},
@@ -53,7 +54,7 @@ def setup() -> Setup:
     devices += [[f"meter {u}", "meter", key(f"meter {u}").public_key, b"", key(u).kid] for u in (*USERS, *IDLE)]
     lines = [[user, f"St.{name}", loss * 10_000] for user, row in LINES.items() for name, loss in row.items()]
     lines += [[user, "St.b", IDLE_LOSS * 10_000] for user in IDLE]
-    parameters = {"k": 10, "entry_margin": 0, "one_way": 0, "lease_s": 86_400}
+    parameters = {"k": 10, "entry_margin": 0, "one_way": 0, "lease_s": 86_400, "drift_s": AHEAD_S}
     return Setup(members, {"EC": 1000}, rights, parameters=parameters, devices=devices, lines=lines)
 
 

@@ -11,6 +11,7 @@ from ledger.engines.local import Rules
 from pilot import cli
 from pilot.experiments import cells, one, two
 from pilot.experiments.cells import Cell, Outcome
+from pilot.runtimes import find
 
 QUICK = Rules(max_wait_s=0.02, max_txs=10)
 
@@ -53,6 +54,13 @@ def test_experiment_2(second: Outcome) -> None:
     assert seen["figure 23 record 14"] == "Client1→St.b 1" and seen["figure 23 record 15"] == "St.a→Client3 1"
     assert "figure 23 record 28" not in seen
     assert sum(cell.item.startswith("table ") for cell in second.cells) == 6 * 9
+
+
+def test_experiment_2_on_cometbft(second: Outcome) -> None:
+    """The same cells, whichever engine orders the transactions."""
+    if find("cometbft")["cometbft"].path is None:
+        pytest.skip("no cometbft here: run ./tallygrid test where Go is installed, which builds it")
+    assert asyncio.run(two.play("cometbft", silent)) == second
 
 
 def test_every_item_begins_with_its_figure_or_table(first: Outcome, second: Outcome) -> None:
