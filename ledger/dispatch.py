@@ -327,10 +327,12 @@ def _serve(table: Table, rules: Rules, fresh: set[str], touched: tuple[str, ...]
     touched since can take it; a fresh application looks at all its lines. One pass is enough: a grant makes no station
     better."""
     out: list[Decision] = []
-    for order in tuple(table.queue):
+    better = {side: [name for name in touched if _has_place(rules, side, table.stations.get(name))] for side in Side}
+    waiting = table.queue if any(better.values()) else [order for order in table.queue if order in fresh]
+    for order in tuple(waiting):
         demand = table.demands[order]
         row = table.lines.get(demand.user, {})
-        names = row if order in fresh else [name for name in touched if name in row]
+        names = row if order in fresh else [name for name in better[demand.side] if name in row]
         station = _choose(table, rules, demand, row, names)
         if station is not None:
             out.append(_connect(table, rules, order, station))
@@ -352,11 +354,17 @@ def _choose(table: Table, rules: Rules, demand: Demand, row: Mapping[str, int], 
     return None if best is None else table.stations[best[1]]
 
 
-def _takes(table: Table, rules: Rules, demand: Demand, station: Station) -> bool:
-    side = demand.side
-    if not station.gates[side].flag or station.level_wh(side) <= rules.entry_wh(station.users(side)):
+def _has_place(rules: Rules, side: Side, station: Station | None) -> bool:
+    if station is None or not station.gates[side].flag:
         return False
     if rules.one_way and station.gates[1 - side].orders:
+        return False
+    return station.level_wh(side) > rules.entry_wh(station.users(side))
+
+
+def _takes(table: Table, rules: Rules, demand: Demand, station: Station) -> bool:
+    side = demand.side
+    if not _has_place(rules, side, station):
         return False
     return table.means.enough(station.name, side, min(rules.k, demand.wanted))
 

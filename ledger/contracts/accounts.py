@@ -1,5 +1,8 @@
 """Accounts and roles: who may read a chain and sign for what.
 
+Owns: accounts, their roles and keys, their numbers, the recovery of a lost key.
+Refuses: keys known already, words for another chain, roles that only a genesis may give.
+
 Rules:
 - An account is opened at genesis, by an enrolment that its own key signed and a company or registrar approved, or by a
   registry entry (stations, gateways: contracts/registry.py). Its id is that of its first key, for life.

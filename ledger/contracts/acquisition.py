@@ -1,5 +1,8 @@
 """Acquisition: how a user sells surplus to the company's stations. Steps S1 to S5, each a transaction or an event.
 
+Owns: the advance; the other steps are named here and live where they belong.
+Refuses: advances by anybody but a company, or to anybody but a station.
+
 S1 after a period is settled the company tops up its rights: `lock` on the transaction chain, `unlock` on the schedule
    chain; and advances the stations what they pay with: `advance`, here
 S2 the mechanism chooses a station and the user feeds in: `order` to sell, "dispatch/granted", "command"

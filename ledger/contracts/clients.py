@@ -1,5 +1,8 @@
 """Clients: other chains as far as this one has verified their headers, so that what they say can be proven here.
 
+Owns: trusted headers of other chains, the check of a proof under one, freezing and thawing.
+Refuses: headers that do not follow from those kept here, and everything behind a frozen or expired client.
+
 Rules:
 - What is believed comes from this chain's own state: chain id, trusted headers, periods. The message brings a header,
   its commit and its validators, and has to fit (ledger/light.py). Time is the time of this chain's block.

@@ -1,5 +1,8 @@
 """Dispatch: applications, the stations' word, and what the mechanism (ledger/dispatch.py) makes of both.
 
+Owns: lines, orders, the stations' states, and turning decisions into grants, escrow and commands.
+Refuses: orders that could not be paid or seen, old states, words that are not the station's.
+
 Rules:
 - Lines are set by a company; a user without a line to a station is never sent there.
 - A user orders whole units that its own meter, lately heard of, will see. A buyer pays all of it into escrow; a seller
@@ -28,7 +31,7 @@ from ledger.dispatch import Decision, Demand, Flipped, Granted, Left, Rules, Sid
 from ledger.state import Reader
 from wire import report
 from wire.chain import kinds
-from wire.enrol import id_bytes, id_text
+from wire.enrol import id_text
 
 
 def _run(ctx: Context, step: Callable[[Table, Rules], list[Decision]]) -> None:
@@ -45,12 +48,12 @@ def _run(ctx: Context, step: Callable[[Table, Rules], list[Decision]]) -> None:
             _left(ctx, decision)
             ended[int(decision.order)] = None
         elif isinstance(decision, Flipped):
-            station = id_bytes(decision.station)
+            station = bytes.fromhex(decision.station)
             ctx.emit("dispatch/flag", station=station, side=int(decision.side), flag=int(decision.flag))
         elif isinstance(decision, Waits):
             ctx.emit("dispatch/waits", order=int(decision.order))
         if isinstance(decision, Granted | Left):
-            touched[id_bytes(decision.station)] = None
+            touched[bytes.fromhex(decision.station)] = None
     for station in touched:
         grants.command(ctx, station)
     for order in ended:
@@ -58,7 +61,7 @@ def _run(ctx: Context, step: Callable[[Table, Rules], list[Decision]]) -> None:
 
 
 def _granted(ctx: Context, one: Granted) -> None:
-    number, order, station = grants.NEXT_GRANT.take(ctx.state), int(one.order), id_bytes(one.station)
+    number, order, station = grants.NEXT_GRANT.take(ctx.state), int(one.order), bytes.fromhex(one.station)
     row = ORDERS.need(ctx.state, order, "unknown-order")
     if row.side == Side.SELL:
         amount = one.units * parameters.get(ctx.state, "unit_wh")
@@ -104,7 +107,7 @@ def _granted(ctx: Context, one: Granted) -> None:
 
 
 def _left(ctx: Context, one: Left) -> None:
-    station, order = id_bytes(one.station), int(one.order)
+    station, order = bytes.fromhex(one.station), int(one.order)
     number, grant = next((n, g) for n, g in grants.open_grants(ctx.state, station) if g.order == order)
     OPEN_AT.put(ctx.state, station, tuple(n for n in OPEN_AT.need(ctx.state, station, "") if n != number))
     grant = grant._replace(status=grants.CLOSING, last=grants.counter_of(ctx.state, station))
@@ -183,7 +186,7 @@ def unit(ctx: Context, grant: Grant, seq: int) -> None:
     """A unit of this grant was proven, by station rows up to `seq`."""
     station = STATIONS.need(ctx.state, grant.station, "unknown-station")
     order = str(grant.order) if grant.status == grants.OPEN else None
-    name, side, moves = id_text(grant.station), Side(grant.side), seq >= station.seq
+    name, side, moves = grant.station.hex(), Side(grant.side), seq >= station.seq
     _run(ctx, lambda table, now: rule.unit(table, now, name, side, order, moves))
 
 
@@ -198,7 +201,7 @@ def richer(ctx: Context, account: bytes) -> None:
 
 
 def touch(ctx: Context, stations: Iterable[bytes]) -> None:
-    names = [id_text(station) for station in stations]
+    names = [station.hex() for station in stations]
     _run(ctx, lambda table, now: rule.touch(table, now, names))
 
 
@@ -206,7 +209,7 @@ def silence(ctx: Context, station: bytes) -> None:
     """A station that is revoked: as if it had said that it can do nothing."""
     row = STATIONS.get(ctx.state, station)
     if row is not None:
-        name = id_text(station)
+        name = station.hex()
         _run(ctx, lambda table, now: rule.told(table, now, name, row.energy_wh, row.capacity_wh, False, False))
 
 
@@ -242,7 +245,7 @@ def _order(ctx: Context, body: kinds.Order) -> None:
         purse.move(ctx, ctx.account, purse.order_purse(number), body.energy_wh)
     ORDERS.put(ctx.state, number, Order(ctx.account, body.side, units, body.limit_w, body.meter, 0, 1))
     ctx.emit("dispatch/ordered", order=number, user=ctx.account, side=body.side, units=units)
-    demand = Demand(id_text(ctx.account), Side(body.side), units)
+    demand = Demand(ctx.account.hex(), Side(body.side), units)
     _run(ctx, lambda table, now: rule.apply(table, now, str(number), demand))
 
 
@@ -260,7 +263,7 @@ def _state(ctx: Context, body: kinds.StationState) -> None:
     ctx.require(word.stored_wh <= word.capacity_wh, "bad-state", "holds more than it can")
     old = STATIONS.get(ctx.state, word.id)
     ctx.require(old is None or word.number > old.number, "old-number", str(word.number))
-    name, own = id_text(word.id), (bool(word.supply_ok), bool(word.acquire_ok))
+    name, own = word.id.hex(), (bool(word.supply_ok), bool(word.acquire_ok))
     _run(ctx, lambda table, now: rule.told(table, now, name, word.stored_wh, word.capacity_wh, *own))
     row = STATIONS.need(ctx.state, word.id, "unknown-station")
     STATIONS.put(ctx.state, word.id, row._replace(number=word.number, seq=word.seq))

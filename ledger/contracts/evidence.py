@@ -1,5 +1,8 @@
 """Readings: how far the chain has followed each device, and the energy between two rows that may back a claim.
 
+Owns: each device's position and the intervals between its rows.
+Refuses: rows out of order, heads that do not fit, senders who have no business with the device.
+
 Rules:
 - A device's reports come in the order of their rows: each begins where the last one ended, with the head that it had.
   So an interval of a register is seen once, and what is made of it is made then, or never.

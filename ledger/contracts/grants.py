@@ -1,5 +1,8 @@
 """Orders, grants and commands: what the mechanism's decisions are on the chain.
 
+Owns: the rows of orders, grants and commands, and making the next command.
+Refuses: nothing; who may make one is contracts/dispatch.py's and contracts/settlement.py's business.
+
 Rules:
 - A buyer's order holds its rights in escrow from the start; a seller's grant holds the station's from the moment it is
   connected. What is in escrow leaves it only as payment for proven units, or back where it came from.

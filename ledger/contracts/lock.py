@@ -1,5 +1,8 @@
 """The transaction lock: the same value on one of two chains at a time, by proof of the other's state and nothing else.
 
+Owns: lock records, receipts, the totals and the rate.
+Refuses: what is not proven, confirmed, in time and at this rate; an amount that does not convert.
+
 Rules, the same on both chains (SPV mode):
 - Lock: value moves to a fresh address, derived from the transaction; a record says to whom, how much it is over there
   at the rate here, and until which time of that chain it may be taken up. An amount with a remainder is refused.

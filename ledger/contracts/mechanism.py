@@ -2,7 +2,8 @@
 
 Owns: these rows, and what a station needs besides energy: rights to pay a seller with, a place in its command.
 Refuses: nothing; it only translates.
-Invariant: what the mechanism writes is in the state at once, so its own later steps see it.
+Invariant: what the mechanism writes is in the state at once, so its own later steps see it. A station's and a user's
+name is the id in hex, an order's its number.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from ledger.contracts import grants, parameters, purse
 from ledger.contracts.shelf import Shelf
 from ledger.dispatch import Demand, Gate, Means, Rules, Side, Station, Table
 from ledger.state import Draft, Reader
-from wire.enrol import id_bytes, id_text
 
 
 class StationRow(NamedTuple):
@@ -61,7 +61,7 @@ class Stations:
         self._draft = draft
 
     def get(self, key: str) -> Station | None:
-        row = STATIONS.get(self._draft, id_bytes(key))
+        row = STATIONS.get(self._draft, bytes.fromhex(key))
         if row is None:
             return None
         return Station(key, row.energy_wh, row.capacity_wh, (gate(row.supply), gate(row.acquire)))
@@ -72,13 +72,15 @@ class Stations:
         return found
 
     def __setitem__(self, key: str, row: Station) -> None:
-        old = STATIONS.get(self._draft, id_bytes(key))
+        old = STATIONS.get(self._draft, bytes.fromhex(key))
         supply, acquire = map(_gate_row, row.gates)
         word = (-1, 0) if old is None else (old.number, old.seq)
-        STATIONS.put(self._draft, id_bytes(key), StationRow(row.energy_wh, row.capacity_wh, supply, acquire, *word))
+        STATIONS.put(
+            self._draft, bytes.fromhex(key), StationRow(row.energy_wh, row.capacity_wh, supply, acquire, *word)
+        )
 
     def __delitem__(self, key: str) -> None:
-        STATIONS.delete(self._draft, id_bytes(key))
+        STATIONS.delete(self._draft, bytes.fromhex(key))
 
 
 class Demands:
@@ -89,8 +91,8 @@ class Demands:
         row = DEMANDS.get(self._draft, int(key))
         if row is None:
             return None
-        station, shunned = (id_text(one) if one else None for one in (row.station, row.shunned))
-        return Demand(id_text(row.user), Side(row.side), row.wanted, station, row.granted, row.moved, shunned)
+        station, shunned = (one.hex() if one else None for one in (row.station, row.shunned))
+        return Demand(row.user.hex(), Side(row.side), row.wanted, station, row.granted, row.moved, shunned)
 
     def __getitem__(self, key: str) -> Demand:
         found = self.get(key)
@@ -98,8 +100,8 @@ class Demands:
         return found
 
     def __setitem__(self, key: str, row: Demand) -> None:
-        station, shunned = (id_bytes(name) if name else b"" for name in (row.station, row.shunned))
-        user, side = id_bytes(row.user), int(row.side)
+        station, shunned = (bytes.fromhex(name) if name else b"" for name in (row.station, row.shunned))
+        user, side = bytes.fromhex(row.user), int(row.side)
         DEMANDS.put(self._draft, int(key), DemandRow(user, side, row.wanted, station, row.granted, row.moved, shunned))
 
     def __delitem__(self, key: str) -> None:
@@ -111,13 +113,13 @@ class Lines(Mapping[str, Mapping[str, int]]):
         self._view = view
 
     def __getitem__(self, user: str) -> Mapping[str, int]:
-        row = LINES.get(self._view, id_bytes(user))
+        row = LINES.get(self._view, bytes.fromhex(user))
         if row is None:
             raise KeyError(user)
-        return {id_text(station): loss_ppm for station, loss_ppm in row}
+        return {station.hex(): loss_ppm for station, loss_ppm in row}
 
     def __iter__(self) -> Iterator[str]:
-        return (id_text(user) for user, _ in LINES.all(self._view))
+        return (user.hex() for user, _ in LINES.all(self._view))
 
     def __len__(self) -> int:
         return sum(1 for _ in LINES.all(self._view))
@@ -131,7 +133,7 @@ class Purses(Means):
         self._promised: dict[tuple[str, bool], int] = {}
 
     def enough(self, station: str, side: Side, units: int) -> bool:
-        name = id_bytes(station)
+        name = bytes.fromhex(station)
         listed = len(grants.OPEN_AT.get(self._view, name) or ()) + self._promised.get((station, False), 0)
         if listed >= grants.COMMAND_GRANTS_MAX:
             return False

@@ -1,5 +1,8 @@
 """The chain's parameters: every number that people may agree on, in one table.
 
+Owns: the table of parameters and their values.
+Refuses: names and values that the table does not have, changes of what is fixed.
+
 Rules:
 - A parameter has its default until genesis or a transaction says otherwise; a transaction comes from a company, on the
   main chain from a registrar.

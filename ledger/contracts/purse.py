@@ -1,5 +1,8 @@
 """Where value lies. A chain has one kind: tokens (mT) on the transaction chain, rights (Wh) on the schedule chain.
 
+Owns: purses, the move between two, business records.
+Refuses: moves of nothing or of more than there is.
+
 Rules:
 - All of it is made at genesis; nothing makes or destroys any later. Every move goes from one purse to another.
 - A purse is an account's, an order's escrow, a lock's address, or the lock pool. None is ever below zero.

@@ -1,5 +1,8 @@
 """The registry: devices, as registrars say. The main chain decides; the schedule chain takes entries over by proof.
 
+Owns: entries and what follows from one: accounts, keys, silence.
+Refuses: entries that are not a registrar's, not the device's own word, not later than the last, not proven.
+
 Rules on the main chain:
 - An entry is signed by an account whose role is registrar, under its key in use; anyone may carry it. A device stays
   with the registrar of its first entry. Serials rise.

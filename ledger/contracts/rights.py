@@ -1,5 +1,8 @@
 """Energy rights: what the schedule chain moves, in Wh. One right is one Wh at a station.
 
+Owns: payments in rights.
+Refuses: what contracts/tokens.py refuses.
+
 Rules:
 - Members pay each other as on the transaction chain; a station is a member. One payment is one business record.
 - What a station is paid may be what a seller waits for: those who wait for it are tried again.

@@ -1,5 +1,8 @@
 """Settlement: units proven by two meters, paid one by one, and the ends of grants.
 
+Owns: sharing out energy, proving and paying units, receipts, leases, the end of a grant.
+Refuses: nothing that is rightly signed and in order; what cannot be proven is not paid.
+
 Rules:
 - What is claimed is energy between two rows of a register, once. A station's interval is split over the grants that its
   command in force lists, in proportion to their limit_w, as long as their lease runs. A user's interval counts for the

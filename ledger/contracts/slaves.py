@@ -1,5 +1,8 @@
 """Slave blocks on the main chain: what gateways sealed, and how far each device is in it.
 
+Owns: each gateway's last block, each device's place.
+Refuses: blocks out of order, of another key, or whose body is not what the header says.
+
 Rules:
 - A block is taken once for each (gateway, height): heights without a gap, each linked to the one before, the header
   under the gateway's key, count, size and tree the body's. Anyone may carry it; it is the gateway's by its signature.

@@ -1,5 +1,8 @@
 """Supply: how a user comes to energy from the company's stations. Steps S1 to S8, each a transaction or an event.
 
+Owns: the purchase and the settlement of a period; the other steps are named here and live elsewhere.
+Refuses: purchases of who is no company; a period that is not over; a payment of nothing.
+
 S1 the user applies to the company and pays tokens: `purchase`, here, on the transaction chain
 S2 the company's lock contract turns them into rights: the same transaction locks them (contracts/lock.py)
 S3 the rights reach the user: `unlock` on the schedule chain, by anyone who carries the proof

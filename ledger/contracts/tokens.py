@@ -1,5 +1,8 @@
 """Tokens: what the transaction chain moves, in thousandths (mT).
 
+Owns: payments in tokens, and those in rights with them.
+Refuses: payments to strangers, of nothing, of more than there is.
+
 Rules:
 - A member pays a member; both have accounts here. One payment is one business record.
 - Where value may lie and that none is made: contracts/purse.py. Paying the company for rights: contracts/supply.py.

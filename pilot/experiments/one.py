@@ -1,5 +1,8 @@
 """Experiment 1: value across the sister chains (figures 8 to 13).
 
+Owns: the calls, the paper's figures 8 to 13, the comparison.
+Refuses: a figure that was not read from a chain through its API.
+
 A user buys 73 rights, turns 20 back, the company turns 300 back; c = 6, rate 1, blocks of 10 transactions or 1 s.
 Wallets are read before and after each step, records after all, and then two keys try to read the chain that they are
 not on.

@@ -2,6 +2,7 @@
 
 Owns: the ways to look (a token of the chain, every reading route with none or with a token of the other chain: wallets,
 records, blocks, headers, state proofs, events), and what came back.
+Refuses: to call an answer nothing unless it is the one refusal that every stranger gets.
 """
 
 from __future__ import annotations

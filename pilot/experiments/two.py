@@ -1,5 +1,8 @@
 """Experiment 2: energy from and to the stations that the mechanism chooses (tables 2 to 7, figures 14 to 23); k = 10.
 
+Owns: the calls, the paper's tables 2 to 7 and figures 14 to 23, the comparison.
+Refuses: a figure that was not read from a chain through its API; a unit without two readings.
+
 Supply: user 1 buys; station b holds 20 and has two idle users; a is charged between tables 3 and 4. Acquisition: user 3
 sells; a holds 5 of 20; c is filled before table 7. Both on one schedule chain, one after the other. Meters and stations
 are keys in software: each unit is two signed readings, and nothing is paid that they do not show.

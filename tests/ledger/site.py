@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from ledger.app import Event, Result
@@ -100,3 +101,14 @@ class Site:
 
     def rights(self, *names: str) -> list[int]:
         return [self.chain.balance(name) for name in names]
+
+
+def kinds_of(events: Iterable[Event]) -> list[str]:
+    """What happened to orders, grants, units and commands."""
+    return [event.kind for event in events if event.kind.startswith(("dispatch/", "settlement/unit", "command"))]
+
+
+def buy(site: Site, units: int = 5, limit_w: int = 100_000) -> None:
+    """Ann orders, north takes the command."""
+    assert not site.order("ann", "buy", units, limit_w).reason
+    site.take("north")
