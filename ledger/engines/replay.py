@@ -33,12 +33,18 @@ class LogClock:
         await asyncio.Event().wait()
 
 
+class _Replayer(LocalEngine):
+    def _is_wanted(self) -> bool:
+        """By the log only: what the app waits for, the log has or has not."""
+        return self.app.height < self._wanted
+
+
 async def replay(log: Iterable[Block], genesis: Genesis, app: App, path: Path) -> list[Block]:
     """The blocks that the local engine makes of the log's transactions; its store is left at `path`."""
     key = Ed25519PrivateKey.generate()
     alone = genesis._replace(validators=(Validator(key.public_key().public_bytes_raw(), 1),))
     clock, store = LogClock(), Store(path)
-    engine = LocalEngine(app, store, alone, key, clock, Rules(max_wait_s=0, max_txs=1 << 30, idle_s=1e12))
+    engine = _Replayer(app, store, alone, key, clock, Rules(max_wait_s=0, max_txs=1 << 30, idle_s=1e12))
     made: list[Block] = []
     await engine.start()
     try:
