@@ -1,5 +1,5 @@
 # ruff: noqa: F821
-"""Numbers as limbs, in viper: packing, digits, inversion. Only on ports with a native emitter.
+"""Numbers as limbs, in viper: packing, digits, inversion, HMAC's pads. Only on ports with a native emitter.
 
 Owns: the way between numbers and the limbs of `field.py`, and `invert` around its division steps.
 Refuses: an even modulus, or one of more than 256 bits (unchecked).
@@ -67,6 +67,38 @@ def gather(scalar: ptr8, width: int, stride: int, offsets: ptr8, digits: ptr8, c
             bit += stride
             at += 1
         digits[i] |= digit
+        i += 1
+
+
+@micropython.viper
+def sparse(scalar: ptr8, digits: ptr8):
+    """From the lowest bit on: an odd window of five bits is a digit of -15 .. 15, and the rest goes on with a carry."""
+    carry = 0
+    clear = 0  # bits that the last digit has taken
+    at = 0
+    while at < 257:
+        bits = (scalar[at >> 3] | scalar[(at >> 3) + 1] << 8) >> (at & 7) & 31
+        digit = 16  # NONE of steps.py
+        if clear:
+            clear -= 1
+        elif bits & 1 != carry:
+            bits += carry
+            carry = bits >> 4
+            digit = bits >> 1 ^ 8
+            clear = 4
+        digits[256 - at] = digit
+        at += 1
+
+
+@micropython.viper
+def pad(key: ptr8, size: int, byte: int, block: ptr8):
+    """64 bytes: the key xored with a byte, then that byte."""
+    i = 0
+    while i < size:
+        block[i] = key[i] ^ byte
+        i += 1
+    while i < 64:
+        block[i] = byte
         i += 1
 
 

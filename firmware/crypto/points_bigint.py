@@ -1,6 +1,6 @@
 """Points of P-256 by big integers: for ports without a native emitter, and for CPython.
 
-Owns: one accumulator point and the odd multiples of one other point; see `points.py`.
+Owns: one accumulator point; see `points.py`.
 Refuses: choosing steps, checking points.
 Invariants: an addition that the formulas cannot do leaves Z = 0 for good, so `affine` never gives a wrong point; the
 sequence of operations does not depend on the scalar, but a big integer's own time may: hence the blinding in `invert`.
@@ -15,8 +15,11 @@ NAME = "big integers"
 
 _P = 2**256 - 2**224 + 2**192 + 2**96 - 1
 
-_point = (0, 0, 0)  # Jacobian: (X/Z^2, Y/Z^3)
-_multiples = [_point] * 8
+_point = None  # Jacobian: (X/Z^2, Y/Z^3)
+
+
+def pad(key: bytes, byte: int) -> bytes:
+    return bytes([each ^ byte for each in key]) + bytes((byte,)) * (64 - len(key))
 
 
 def gather(scalar: int, width: int, stride: int, offsets: bytes, marks: bytes) -> bytes:
@@ -28,7 +31,22 @@ def gather(scalar: int, width: int, stride: int, offsets: bytes, marks: bytes) -
     return digits
 
 
-def run(plan: bytes, digits: bytes) -> None:
+def sparse(scalar: int) -> bytearray:
+    digits = bytearray((steps.NONE,) * 257)
+    carry = at = 0
+    while at < 257:
+        bits = scalar >> at & 31
+        if bits & 1 == carry:
+            at += 1
+        else:
+            bits += carry
+            carry = bits >> 4
+            digits[256 - at] = bits >> 1 ^ 8
+            at += 5
+    return digits
+
+
+def run(plan: bytes, digits: bytes, multiples=None) -> None:
     """Carry out the steps; what they mean is in steps.py."""
     global _point
     point = None
@@ -40,19 +58,20 @@ def run(plan: bytes, digits: bytes) -> None:
         digit = digits[at]
         at += 1
         if step == steps.STORE:
-            _multiples[digit - steps.MULTIPLES] = point
+            multiples[digit - steps.MULTIPLES] = point
         elif step == steps.START_MULTIPLE:
-            point = _multiple(digit)
+            point = _signed_entry(multiples, digit)
         elif step == steps.ADD_BASE:
             point = _add(point, _base_entry(digit))
         elif digit != steps.NONE:
-            point = _add(point, _multiple(digit))
+            point = _add(point, _signed_entry(multiples, digit))
     _point = point
 
 
-def prepare(x: int, y: int) -> None:
-    _multiples[0] = x, y, 1
-    run(steps.ODD_MULTIPLES, steps.ODD_MULTIPLES_DIGITS)
+def multiples_of(x: int, y: int):
+    multiples = [(x, y, 1)] * steps.MULTIPLES
+    run(steps.ODD_MULTIPLES, steps.ODD_MULTIPLES_DIGITS, multiples)
+    return multiples
 
 
 def is_lost() -> bool:
@@ -98,9 +117,9 @@ def _base_entry(digit: int) -> "tuple[int, int, int]":
     return x, y * sign % _P, 1
 
 
-def _multiple(digit: int) -> "tuple[int, int, int]":
+def _signed_entry(multiples, digit: int) -> "tuple[int, int, int]":
     index, sign = _signed(digit, steps.WIDTH)
-    x, y, z = _multiples[index]
+    x, y, z = multiples[index]
     return x, y * sign % _P, z
 
 

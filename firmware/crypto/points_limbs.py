@@ -1,6 +1,6 @@
 """Points of P-256 by the viper machine of `field.py`. Only on ports with a native emitter.
 
-Owns: one accumulator point and the odd multiples of one other point, in Montgomery's form; see `points.py`.
+Owns: one accumulator point, in Montgomery's form; see `points.py`.
 Refuses: choosing steps, checking points.
 Invariant: an addition that the formulas cannot do leaves Z = 0 for good, so `affine` never gives a wrong point.
 """
@@ -15,13 +15,15 @@ _R = 1 << field.LIMB_BITS * field.LIMBS
 _INTO_MONTGOMERY = _R * _R % _P
 _OUT_OF_MONTGOMERY = _R * _R * _R % _P
 
-_ENTER = bytes((steps.ENTER, steps.STORE, steps.END)), b"\x08\x08"
-_LEAVE = bytes((steps.LEAVE, steps.END)), b"\x08"
-
 _memory = bytearray(field.MEMORY_BYTES)
-_multiples = bytearray(field.MULTIPLES_BYTES)
+_block = bytearray(64)
 
 invert = limbs.invert
+
+
+def pad(key: bytes, byte: int) -> bytearray:
+    limbs.pad(key, len(key), byte, _block)
+    return _block
 
 
 def gather(scalar: int, width: int, stride: int, offsets: bytes, marks: bytes) -> bytes:
@@ -30,14 +32,21 @@ def gather(scalar: int, width: int, stride: int, offsets: bytes, marks: bytes) -
     return digits
 
 
-def run(plan: bytes, digits: bytes) -> None:
-    field.run(_memory, 0, plan, digits, field.PROGRAMS, comb_limbs.ENTRIES, _multiples)
+def sparse(scalar: int) -> bytearray:
+    digits = bytearray(257)
+    limbs.sparse(scalar.to_bytes(34, "little"), digits)
+    return digits
 
 
-def prepare(x: int, y: int) -> None:
-    _lay_down(x, y, _INTO_MONTGOMERY)
-    run(*_ENTER)
-    run(steps.ODD_MULTIPLES, steps.ODD_MULTIPLES_DIGITS)
+def run(plan: bytes, digits: bytes, multiples: "bytearray | None" = None) -> None:
+    field.run(_memory, 0, plan, digits, field.PROGRAMS, comb_limbs.ENTRIES, multiples or _memory)
+
+
+def multiples_of(x: int, y: int) -> bytearray:
+    multiples = _entry(field.MULTIPLES_BYTES, x, y, _INTO_MONTGOMERY)
+    run(bytes((steps.ENTER, steps.STORE, steps.END)), b"\x08\x08", multiples)
+    run(steps.ODD_MULTIPLES, steps.ODD_MULTIPLES_DIGITS, multiples)
+    return multiples
 
 
 def is_lost() -> bool:
@@ -50,15 +59,17 @@ def has_x(x: int) -> bool:
 
 
 def affine() -> "tuple[int, int]":
-    _lay_down(invert(_slot(field.Z), _P), _OUT_OF_MONTGOMERY, 1)
-    run(*_LEAVE)
+    factors = _entry(3 * field.SLOT_BYTES, invert(_slot(field.Z), _P), _OUT_OF_MONTGOMERY, 1)
+    run(bytes((steps.LEAVE, steps.END)), b"\x08", factors)
     return _slot(0), _slot(1)
 
 
-def _lay_down(*numbers: int) -> None:
-    """Numbers into the first entry of the multiples."""
+def _entry(size: int, *numbers: int) -> bytearray:
+    """A table of so many bytes that begins with numbers."""
+    table = bytearray(size)
     for i, number in enumerate(numbers):
-        _unpack(number, _multiples, i * field.SLOT_BYTES)
+        _unpack(number, table, i * field.SLOT_BYTES)
+    return table
 
 
 def _unpack(number: int, target: bytearray, offset: int) -> None:

@@ -1,4 +1,4 @@
-"""The two signers, in flash and in an ATECC608 emulated at the level of the bus, on every interpreter; HMAC and HKDF."""
+"""Both signers, in flash and in an ATECC608 emulated at the level of the bus, on every interpreter; HMAC and HKDF."""
 
 import hashlib
 import hmac
@@ -243,7 +243,7 @@ def test_what_a_signature_blocks(bench: Bench) -> None:
 def test_hmac(where: str, request: pytest.FixtureRequest) -> None:
     interpreter = CPYTHON if where == "cpython" else request.getfixturevalue(where)
     dice = random.Random(6)
-    cases = [(dice.randbytes(size), dice.randbytes(dice.randrange(300))) for size in (*range(33), *range(65, 140, 7))]
+    cases = [(dice.randbytes(size), dice.randbytes(dice.randrange(300))) for size in (*range(0, 140, 3), 64, 65)]
     asked = "".join(f"hmac x{key.hex()} x{message[:9].hex()} x{message[9:].hex()}\n" for key, message in cases)
     answers = run(interpreter, Path(__file__).with_name("crypto_peer.py"), "as-found", asked=asked)
     assert answers == [hmac.new(key, message, hashlib.sha256).hexdigest() for key, message in cases]
