@@ -78,7 +78,8 @@ def position(view: Reader, device: bytes) -> Position:
 
 
 def take(ctx: Context, kind: int, raw: bytes) -> tuple[bytes, list[Interval]]:
-    """Checks one signed report and moves its device's position; what may back a claim comes back."""
+    """Checks one signed report and moves its device's position; what may back a claim comes back. Writes nothing where
+    it refuses."""
     payload = envelope.split(raw).payload
     if kind == COARSE:
         coarse = Coarse.decode(payload)

@@ -4,6 +4,7 @@ Owns: sharing out energy, proving and paying units, receipts, leases, the end of
 Refuses: nothing that is rightly signed and in order; what cannot be proven is not paid.
 
 Rules:
+- A gateway sends the reports of all its devices together: one that is refused is left out and told, the others count.
 - What is claimed is energy between two rows of a register, once. A station's interval is split over the grants that its
   command in force lists, in proportion to their limit_w, as long as their lease runs. A user's interval counts for the
   user, in its direction, as long as it has grants that can use it, and no more than they can use.
@@ -21,7 +22,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ledger.app import Context, Contract
+from ledger.app import Context, Contract, Refused
 from ledger.contracts import devices, dispatch, evidence, grants, parameters, purse
 from ledger.contracts.evidence import NEEDED_BY, POSITIONS, Interval, Position
 from ledger.contracts.grants import GRANTS, MICRO, ORDERS, Grant
@@ -32,6 +33,7 @@ from wire import command
 from wire.chain import kinds
 from wire.command import OUTCOMES
 from wire.enrol import id_text
+from wire.errors import WireError
 
 PPM = 1_000_000
 POOL_UWH_MAX = 1 << 60  # far above any grant's, far below what a value in the state can be
@@ -43,13 +45,21 @@ REFUSED, EXPIRED, FAILED_SAFE = (OUTCOMES.index(name) for name in ("refused", "e
 
 def _readings(ctx: Context, body: kinds.Readings) -> None:
     touched: dict[int, None] = {}
+    left_out: list[WireError] = []
     for kind, raw in body.reports:
-        device, intervals = evidence.take(ctx, kind, raw)
+        try:
+            device, intervals = evidence.take(ctx, kind, raw)
+        except WireError as error:
+            left_out.append(error)
+            ctx.emit("settlement/left-out", reason=error.reason, detail=error.detail)
+            continue
         needed = NEEDED_BY.get(ctx.state, device) or ()
         for interval in intervals:
             _share_out(ctx, device, needed, interval)
         _collect(ctx, device, needed, intervals)
         touched.update(dict.fromkeys(needed))
+    if len(left_out) == len(body.reports):
+        raise left_out[0] if left_out else Refused("nothing-due", "no readings")
     for number in sorted(touched):
         _prove(ctx, number)
         _renew(ctx, number)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.ledger.sisters import kid
+from tests.ledger.sisters import device, kid
 from tests.ledger.site import UNIT_WH, Site, buy, kinds_of
 from wire import envelope, report
 from wire.chain import kinds
@@ -33,6 +33,20 @@ def test_rows_are_taken_once_and_in_order(site: Site) -> None:
     assert site.chain.no("gate", kinds.Readings(reports=[first])) == "old-rows"
     site.read(second)
     assert site.chain.app.query("grants")[0]["station_uwh"] == 10**9
+
+
+def test_one_bad_report_takes_nobody_elses_with_it(site: Site) -> None:
+    buy(site)
+    site.world.pass_s(60)
+    north, meter = site.devices["north"], site.devices["ann's meter"]
+    stranger = device(site.world, "stranger").report()
+    known = north.report(exported_wh=1_000)
+    events = site.read(stranger, known, known, meter.report(imported_wh=900))
+    reasons = [event.fields["reason"] for event in events if event.kind == "settlement/left-out"]
+    assert reasons == ["unknown-device", "old-rows"]
+    assert site.grants() == [("north", 5, 1, "open")]
+    assert site.chain.no("gate", kinds.Readings(reports=[stranger, known])) == "unknown-device"
+    assert site.chain.no("gate", kinds.Readings(reports=[])) == "nothing-due"
 
 
 def test_a_clone_is_refused(site: Site) -> None:
