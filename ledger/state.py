@@ -256,29 +256,31 @@ class State:
         return sorted((leaf.key, leaf.data) for leaf in leaves_of(tree))
 
 
+_NOTHING: Any = object()  # no value of the block's own, not even None
+
+
 class Draft:
-    """The state as a block being applied sees it: a journal over the committed state."""
+    """The state as a block being applied sees it: what it wrote, over the committed state, with a way back."""
 
     def __init__(self, state: State) -> None:
         self._state = state
         self._block: dict[bytes, Value | None] = {}
+        self._before: list[tuple[bytes, Any]] = []  # since the last keep or undo: keys, and what the block held there
         self._tables: dict[bytes, set[bytes]] = {}  # the block's keys by what stands before their first "/" …
         self._unsorted: list[bytes] = []  # … but for these, sorted in when somebody scans
-        self._now: dict[bytes, Value | None] = {}
 
     def get(self, key: bytes) -> Value | None:
-        if key in self._now:
-            return self._now[key]
-        if key in self._block:
-            return self._block[key]
-        return self._state.get(key)
+        value = self._block.get(key, _NOTHING)
+        return self._state.get(key) if value is _NOTHING else value
 
     def put(self, key: bytes, value: Value) -> None:
         assert value is not None
-        self._now[key] = value
+        self._before.append((key, self._block.get(key, _NOTHING)))
+        self._block[key] = value
 
     def delete(self, key: bytes) -> None:
-        self._now[key] = None
+        self._before.append((key, self._block.get(key, _NOTHING)))
+        self._block[key] = None
 
     def scan(self, prefix: bytes) -> Iterator[tuple[bytes, Value]]:
         """Lazy: who takes only the first pays only for it. What is written meanwhile shows where its key is known."""
@@ -297,20 +299,25 @@ class Draft:
             self._tables.setdefault(key.partition(b"/")[0], set()).add(key)
         self._unsorted.clear()
         table, slash, _ = prefix.partition(b"/")
-        block = self._tables.get(table, ()) if slash else self._block
-        return sorted({key for keys in (block, self._now) for key in keys if key.startswith(prefix)})
+        kept = self._tables.get(table, ()) if slash else self._block
+        now = (key for key, _ in self._before)
+        return sorted({key for keys in (kept, now) for key in keys if key.startswith(prefix)})
 
     def keep(self) -> None:
         """What was written since the last keep or undo belongs to the block."""
-        self._unsorted += self._now
-        self._block.update(self._now)
-        self._now.clear()
+        self._unsorted += [key for key, old in self._before if old is _NOTHING]
+        self._before.clear()
 
     def undo(self) -> None:
-        self._now.clear()
+        for key, old in reversed(self._before):
+            if old is _NOTHING:
+                del self._block[key]
+            else:
+                self._block[key] = old
+        self._before.clear()
 
     def stage(self) -> Staged:
-        assert not self._now, "a transaction was neither kept nor undone"
+        assert not self._before, "a transaction was neither kept nor undone"
         return self._state.stage(self._block)
 
 
