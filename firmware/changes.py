@@ -24,8 +24,7 @@ def take(meter, payload):
         changes.update(_guarded(meter, message))
     configuring.change(meter.config, changes)
     configuring.save_changes(meter.files, meter.config)
-    meter.numbers.configuration = message.version
-    meter.numbers.save()
+    meter.numbers.keep("configuration", message.version)
     return message.version
 
 

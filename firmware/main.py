@@ -9,7 +9,7 @@ import gc
 import sys
 
 from firmware import boards
-from firmware import keys as _  # the deepest imports, from the shallowest place: stacks are short
+from firmware import keys as _deepest  # noqa: F401  the longest chain of imports, from where the stack is shortest
 from firmware.memory import Borrowed
 from firmware.store import Files
 from wire.ids import id_text

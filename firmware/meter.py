@@ -86,8 +86,7 @@ class Meter:
                 last = report.decode(self.journal.last.payload())
                 boot, self._floor = last.boot, last.rows[-1][1:3]
         self.journal.last = None
-        self.numbers.boot = max(self.numbers.boot, boot) + 1
-        self.numbers.save()
+        self.numbers.keep("boot", max(self.numbers.boot, boot) + 1)
 
     def _start_registers(self):
         self._registers = Slots(self.files, "registers")
@@ -239,6 +238,8 @@ class Meter:
     def seal(self):
         """The pending rows become one signed report on flash."""
         rows = self.rows.pending[: wire_rows.ROWS_MAX]
+        if not rows:
+            return
         journal = self.journal
         head = journal.head
         body = self.signed_report(journal.next_seq, head, self.rows.base_s, self.clock.quality, rows)
@@ -348,10 +349,9 @@ class Meter:
             elif kind == "configuration":
                 self._configure(self.identity.open_mac(payload, CONFIGURATION, self.gateway_kid))
         except WireError as error:
-            self.refused(kind, error)
-
-    def refused(self, kind, error):
-        self.problem("%s refused: %s" % (kind, error))
+            self.problem("%s refused: %s" % (kind, error))
+        except OSError as error:
+            self.trouble = "%s: %s" % (kind, error)
 
     def problem(self, words):
         """Kept for whoever asks at the console; the newest ten."""

@@ -272,11 +272,31 @@ class Station(Meter):
         return signed
 
     def _recover(self):
-        """An order was in force when the device went down: it ended there and then."""
-        if self._left_over is not None:
-            self._receipt(self._left_over, 2, "failed-safe", "reset")
-            self._slot.save(b"")
-            self._left_over = None
+        """An order was in force when the device went down: it ended there and then. Each part is said once."""
+        order = self._left_over
+        if order is None:
+            return
+        said = self._parts_said(order)
+        if 1 not in said:
+            self._receipt(order, 1, "taken", "")
+        if 2 not in said:
+            self._receipt(order, 2, "failed-safe", "reset")
+        self._slot.save(b"")
+        self._left_over = None
+
+    def _parts_said(self, order):
+        """The parts of an order's receipt that are in the journal."""
+        parts = []
+        place = self.journal.seek(order.first_seq)
+        while place:
+            record, place = self.journal.read(place)
+            if record is None:
+                break
+            if record.kind == RECEIPT:
+                receipt = command.Receipt.decode(record.payload())
+                if receipt.command == order.id:
+                    parts.append(receipt.part)
+        return parts
 
     # ------------------------------------------------------------ relays and inverters
 
@@ -314,6 +334,8 @@ class Station(Meter):
                 self._command(payload, retained)
             except orders.Refusal as refusal:
                 self._refuse(refusal)
+            except OSError as error:
+                self.trouble = "command: %s" % error
         else:
             super().arrived(kind, payload, retained)
 
@@ -340,8 +362,7 @@ class Station(Meter):
         self._take(found, action)
 
     def _take(self, found, action):
-        self.numbers.command = found.counter
-        self.numbers.save()
+        self.numbers.keep("command", found.counter)
         if self.order is not None:
             done = self.order.action == "idle" or self.order.moved_wh(self.registers) >= self.order.energy_wh
             self._end("done" if done else "partial", "replaced")
@@ -417,8 +438,7 @@ class Station(Meter):
         soc, stored_wh, capacity_wh = self._stored()
         flags = self._flags_ok(soc)
         self._told = (flags, stored_wh)
-        self.numbers.state += 1
-        self.numbers.save()
+        self.numbers.keep("state", self.numbers.state + 1)
         store = self._store.last if self._store else None
         state = State(
             id=self.id, number=self.numbers.state, seq=self.journal.next_seq + len(self.rows.pending),

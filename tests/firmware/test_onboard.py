@@ -1,5 +1,6 @@
 """The firmware's cores on real MicroPython, 32 and 64 bits wide: each script of onboard/ with its checks."""
 
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -34,3 +35,11 @@ def test_onboard_32(script: str, micropython32: str, built: Path) -> None:
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_onboard_64(script: str, micropython64: str, built64: Path) -> None:
     assert "ok " in run(micropython64, built64, script)
+
+
+@pytest.mark.parametrize("life", ["meter", "station"])
+def test_power_cuts_break_nothing(life: str, micropython32: str, built: Path) -> None:
+    """A seeded sample; `tallygrid bench device` cuts at a thousand points and more."""
+    found = json.loads(run(micropython32, built, "cuts.py", life, "1", "40"))
+    assert found["operations"] > 400 and found["cuts"] == 40
+    assert found["broken"] == []

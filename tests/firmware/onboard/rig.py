@@ -1,7 +1,7 @@
 """What the checks that run on MicroPython share: flash that can lose its power, a board without hardware, a gateway.
 
-Owns: `Flash` (a NOR chip under littlefs; a cut leaves half a write), `Rig` (a meter or station driven by hand, second
-by second), `Gateway` (keys, beats, the chain of rows as the gateway keeps it).
+Owns: `Flash` (a chip under littlefs; a cut leaves half a write or half an erasure), `Rig` (a meter or station driven by
+hand, second by second), `Gateway` (keys, beats, the chain of rows as the gateway keeps it).
 Refuses: asyncio and sockets: those are tested against a real broker.
 """
 
@@ -28,8 +28,11 @@ class Cut(BaseException):
     """The power is gone. Nothing of the firmware may catch it."""
 
 
+_ERASED = b"\xff" * BLOCK
+
+
 class Flash:
-    """Bits only fall until a block is erased. `cut_at`: the operation, counted from now, in which the power goes."""
+    """Outlives reboots. `cut_at`: the operation, counted from the start, in which power goes."""
 
     def __init__(self, blocks=96):
         self.data = bytearray(b"\xff" * (blocks * BLOCK))
@@ -37,47 +40,76 @@ class Flash:
         self.operations = 0
         self.cut_at = None
 
-    def _operate(self):
-        self.operations += 1
-        if self.cut_at is not None and self.operations >= self.cut_at:
-            if self.operations > self.cut_at:
-                raise Cut
-            return True
-        return False
-
-    def readblocks(self, block, buf, offset=0):
-        start = block * BLOCK + offset
-        buf[:] = self.data[start : start + len(buf)]
-
-    def writeblocks(self, block, buf, offset):
-        torn = self._operate()
-        start = block * BLOCK + offset
-        size = len(buf) // 2 if torn else len(buf)
-        self.data[start : start + size] = bytes(memoryview(buf)[:size])
-        if torn:
-            raise Cut
-
-    def ioctl(self, code, block):
-        if code == 4:
-            return self.blocks
-        if code == 5:
-            return BLOCK
-        if code == 6:
-            torn = self._operate()
-            size = BLOCK // 2 if torn else BLOCK
-            self.data[block * BLOCK : block * BLOCK + size] = b"\xff" * size
-            if torn:
-                raise Cut
-        return 0
-
     def mount(self, fresh=False):
+        port = Port(self)
         if fresh:
-            vfs.VfsLfs2.mkfs(self)
+            vfs.VfsLfs2.mkfs(port)
         try:
             vfs.umount("/flash")
         except OSError:
             pass
-        vfs.mount(vfs.VfsLfs2(self), "/flash")
+        vfs.mount(vfs.VfsLfs2(port), "/flash")
+
+
+class Port:
+    """The chip as a block device, for one boot. From a cut on it writes to a copy that nobody looks at, so that what is
+    still open then may be closed in peace, whenever the collector finds it."""
+
+    def __init__(self, flash):
+        self._flash = flash
+        self._data = flash.data
+
+    def _torn(self):
+        """Counts an operation; True if the power goes in the middle of it."""
+        flash = self._flash
+        flash.operations += 1
+        if flash.operations != flash.cut_at:
+            return False
+        self._data = bytearray(flash.data)
+        return True
+
+    def readblocks(self, block, buf, offset=0):
+        start = block * BLOCK + offset
+        if self._data is self._flash.data:
+            buf[:] = memoryview(self._data)[start : start + len(buf)]
+        else:
+            _copy(self._data, start, buf, 0, len(buf))
+
+    def writeblocks(self, block, buf, offset):
+        start = block * BLOCK + offset
+        if self._data is not self._flash.data:
+            _copy(buf, 0, self._data, start, len(buf))
+            return
+        if self._torn():
+            half = len(buf) // 2
+            self._flash.data[start : start + half] = memoryview(buf)[:half]
+            raise Cut
+        self._data[start : start + len(buf)] = buf
+
+    def ioctl(self, code, block):
+        if code == 4:
+            return self._flash.blocks
+        if code == 5:
+            return BLOCK
+        if code == 6:
+            start = block * BLOCK
+            if self._data is not self._flash.data:
+                _copy(_ERASED, 0, self._data, start, BLOCK)
+            elif self._torn():
+                self._flash.data[start : start + BLOCK // 2] = memoryview(_ERASED)[: BLOCK // 2]
+                raise Cut
+            else:
+                self._data[start : start + BLOCK] = _ERASED
+        return 0
+
+
+def _copy(source, at, target, to, count):
+    """Byte by byte: the collector closes files while nobody may take memory."""
+    while count:
+        target[to] = source[at]
+        at += 1
+        to += 1
+        count -= 1
 
 
 class Board:
@@ -133,9 +165,10 @@ class Pin:
     __call__ = value
 
 
-def sample(wh, watts=3_600, millivolts=230_000, milliamps=15_652, **more):
+def sample(wh, watts=3_600, millivolts=230_000, **more):
     values = dict(
-        voltage_mv=millivolts, current_ma=milliamps, power_w=watts, power_mw=watts * 1000, import_wh=wh, export_wh=None,
+        voltage_mv=millivolts, current_ma=abs(watts) * 1000 // 230, power_w=watts, power_mw=watts * 1000,
+        import_wh=wh, export_wh=None,
         frequency_mhz=None, power_factor_milli=None, soc_permille=None, temperature_dc=None, stored_wh=None, raw=None,
     )  # fmt: skip
     values.update(more)
@@ -143,13 +176,14 @@ def sample(wh, watts=3_600, millivolts=230_000, milliamps=15_652, **more):
 
 
 class Rig:
-    """A device that boots, measures and dies when told to. `part_wh` is the part's own register: it outlives cuts."""
+    """A device that boots, measures and dies when told to. The part's own registers outlive cuts."""
 
     def __init__(self, flash=None, settings=None, **more):
         self.flash = flash
         self.now_ms = 0
         self.randoms = 0
         self.part_wh = 100
+        self.part_export_wh = 0
         self.root = "/flash/"
         wanted = {"row_s": 2, "journal_kb": 64, "gateway_key": PUBLIC[GATEWAY].hex(), "sensors": [
             {"part": "pzem004t-v3", "bus": "uart0"}
@@ -175,9 +209,13 @@ class Rig:
     def second(self, watts=3_600, measured=True, **more):
         """One round: the part has counted, the device hears of it (or not)."""
         self.now_ms = (self.now_ms + 1000) & 0x3FFFFFFF
-        self.part_wh += watts // 3_600
+        if watts >= 0:
+            self.part_wh += watts // 3_600
+        else:
+            self.part_export_wh += -watts // 3_600
         if measured:
-            self.device.sampled(sample(self.part_wh, watts, **more), self.now_ms)
+            found = sample(self.part_wh, watts, export_wh=self.part_export_wh, **more)
+            self.device.sampled(found, self.now_ms)
         else:
             self.device.sampled(None, self.now_ms)
         if hasattr(self.device, "control"):
@@ -196,6 +234,7 @@ class Gateway:
         self.next_seq = 0
         self.head = report.HEAD_START
         self.rows = []
+        self.raw = {}  # seq -> the bytes of every row ever heard
         self.coarse = []
         self.receipts = []
         self.states = []
@@ -221,7 +260,7 @@ class Gateway:
         self.rig.device.disconnected()
 
     def mac(self, private, domain, payload):
-        return envelope.mac(Macer(private, self.rig.device.identity.signer.public_key), domain, payload)
+        return envelope.mac(Macer(private, self.public_key), domain, payload)
 
     def beat(self, **changes):
         self._count += 1
@@ -283,6 +322,7 @@ class Gateway:
         head = found.head
         for i, row in enumerate(found.row_bytes):
             seq = found.seq + i
+            assert self.raw.setdefault(seq, row) == row, "two rows with seq %d" % seq
             if seq < self.next_seq:
                 continue  # again
             assert seq == self.next_seq, "row %d where %d is due" % (seq, self.next_seq)
