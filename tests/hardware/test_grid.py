@@ -190,6 +190,7 @@ def test_what_is_ordered_forced_and_limited() -> None:
     assert grid.terminal("roof-b").at(now).power_w == -150
     roof.order(-1e6, now)
     assert grid.terminal("roof-b").at(now).power_w == pytest.approx(-possible_w)
+    grid.force("car-a", 0, now)
     grid.force("house-a", 9000, now)
     assert grid.terminal("house-a").at(now).power_w == 9000
     grid.force("house-a", None, now)
