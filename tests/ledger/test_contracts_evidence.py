@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from ledger.contracts import grants
 from tests.ledger.sisters import device, kid
 from tests.ledger.site import UNIT_WH, Site, buy, kinds_of
 from wire import envelope, report
@@ -188,6 +189,15 @@ def test_a_user_cannot_fill_the_queue() -> None:
     assert [site.order("ann", "sell", 1).reason for _ in range(3)] == ["", "", "too-many"]
     site.chain.ok("ann", kinds.Cancel(order=0))
     assert not site.order("ann", "sell", 1).reason
+
+
+def test_a_command_lists_so_many_grants_and_no_more(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grants, "COMMAND_GRANTS_MAX", 2)
+    for user in "ann", "ben", "ann":
+        assert not site.order(user, "buy", 5).reason
+    assert site.command("north")["grants"] == (0, 1)
+    site.chain.ok("ben", kinds.Cancel(order=1))
+    assert site.command("north")["grants"] == (0, 2)
 
 
 def test_a_line_that_is_set_is_tried_at_once() -> None:
