@@ -130,22 +130,22 @@ class Purses(Means):
 
     def __init__(self, view: Reader) -> None:
         self._view = view
-        self._promised: dict[tuple[str, bool], int] = {}
+        self._promised_wh: dict[str, int] = {}  # to sellers connected in this call, whose escrow is taken after it
 
     def enough(self, station: str, side: Side, units: int) -> bool:
         name = bytes.fromhex(station)
-        listed = len(grants.OPEN_AT.get(self._view, name) or ()) + self._promised.get((station, False), 0)
-        if listed >= grants.COMMAND_GRANTS_MAX:
+        row = STATIONS.need(self._view, name, "unknown-station")
+        if len(gate(row.supply).orders) + len(gate(row.acquire).orders) >= grants.COMMAND_GRANTS_MAX:
             return False
         if side is Side.BUY:
             return True
-        free_wh = purse.balance(self._view, name) - self._promised.get((station, True), 0)
+        free_wh = purse.balance(self._view, name) - self._promised_wh.get(station, 0)
         return free_wh >= units * parameters.get(self._view, "unit_wh")
 
     def reserve(self, station: str, side: Side, units: int) -> None:
-        amount_wh = units * parameters.get(self._view, "unit_wh") if side is Side.SELL else 0
-        for key, amount in ((station, False), 1), ((station, True), amount_wh):
-            self._promised[key] = self._promised.get(key, 0) + amount
+        if side is Side.SELL:
+            amount_wh = units * parameters.get(self._view, "unit_wh")
+            self._promised_wh[station] = self._promised_wh.get(station, 0) + amount_wh
 
 
 def table(ctx: Context) -> Table:
