@@ -166,6 +166,6 @@ def measure_local(figures: dict[str, Any], count: int) -> None:
 
 
 def measure_transfers(figures: dict[str, Any], count: int) -> None:
-    took = asyncio.run(transfers_ms("local", Rules(), count, 5))
+    took = asyncio.run(transfers_ms("local", Rules(), count, 1))
     figures["transfer_p50_ms"] = round(percentile(took, 0.5))
     figures["transfer_p99_ms"] = round(percentile(took, 0.99))

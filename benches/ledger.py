@@ -34,7 +34,9 @@ PARTS = ("local", "transfers", "light", "comet")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--only", choices=PARTS, action="append", help="one part (again for more); default: all")
     parser.add_argument("--count", type=int, default=20_000, help="payments through the local engine (default 20,000)")
-    parser.add_argument("--transfers", type=int, default=100, help="transfers on the local engine (default 100)")
+    parser.add_argument(
+        "--transfers", type=int, default=60, help="transfers on the local engine, one after another (default 60)"
+    )
     parser.add_argument("--seconds", type=int, default=30, help="load on the consortium (default 30)")
     parser.add_argument("--log", type=int, default=10_000, help="transactions through both engines (default 10,000)")
 
@@ -58,7 +60,7 @@ def run(args: argparse.Namespace) -> Mapping[str, Any]:
             for name in (*COMET, *COMPARED):
                 figures[name], figures[f"{name}_reason"] = None, str(lack)
         else:
-            _ledger_comet.measure(figures, binary, args.seconds, max(args.transfers // 10, 3), args.log)
+            _ledger_comet.measure(figures, binary, args.seconds, max(args.transfers // 6, 3), args.log)
     return figures
 
 
