@@ -62,11 +62,16 @@ class Bench:
     actors: list[dict[str, object]] = field(default_factory=list)
 
     @property
+    def wired(self) -> bool:
+        return self.board.kind == "rpi"
+
+    @property
     def config(self) -> dict[str, object]:
         """What config.json says about the board and its parts."""
         return {
             "role": self.board.role, "board": self.board.kind, "name": self.board.name,
             "sensors": self.sensors, "actors": self.actors,
+            "wifi": None if self.wired else {"ssid": "air", "password": "emulated"},
         }  # fmt: skip
 
 
@@ -103,7 +108,7 @@ def assemble(
         emulator.plans.append(
             Plan(
                 spec=spec, files=files(bench), wiring=bench.wiring, parts=bench.parts, buses=bench.buses,
-                power_good=pinout(board.kind).power_good, seed=number,
+                power_good=pinout(board.kind).power_good, wired=bench.wired, seed=number,
             )
         )  # fmt: skip
     return emulator, grid

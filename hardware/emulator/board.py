@@ -122,8 +122,7 @@ class Board:
         return event
 
     def _plan(self) -> None:
-        event_us = self._agenda.next_us()
-        self.next_us = self._deadline_us if event_us is None else min(event_us, self._deadline_us)
+        self.next_us = min(self._agenda.next_us(), self._deadline_us)
 
     def advance(self, horizon_us: int) -> None:
         if self._hung:
@@ -133,7 +132,7 @@ class Board:
             self._now_us = max(self._now_us, self.timeline.now_us())
             self._go(horizon_us)
             return
-        while (due_us := self._agenda.next_us()) is not None and due_us <= min(horizon_us, self._deadline_us):
+        while (due_us := self._agenda.next_us()) <= min(horizon_us, self._deadline_us):
             self._now_us = max(self._now_us, due_us)
             self._agenda.pop()()
             if not self._waiting:
@@ -154,8 +153,7 @@ class Board:
         self.awake_since = time.monotonic()
         self._deadline_us = FOREVER
         if not self._answer_due:  # what a part will say by then must not be slept through
-            event_us = self._agenda.next_us()
-            until_us = max(self._now_us, min(horizon_us, FOREVER if event_us is None else event_us - 1))
+            until_us = max(self._now_us, min(horizon_us, self._agenda.next_us() - 1))
             self._outbox.append(messages.go(self._now_us, until_us))
         self._answer_due = False
         self._send()
@@ -257,10 +255,29 @@ class Board:
         elif not self.timeline.lock_step:
             self.at(due_us, lambda: self.answer(reply))
         else:
-            self._answer_due = True
             self._suspend(due_us)
-            due_us = self._deadline_us
+            self._answer_due = True
             self._outbox.append(messages.go(due_us, due_us) + messages.pack("Y", reply))
+
+    def soon(self, act: Callable[[], None]) -> None:
+        """Do what touches parts or plant: now, in lock-step as soon as every board has come so far."""
+        if self.timeline.lock_step:
+            self.at(self._now_us, act)
+        else:
+            act()
+
+    def ask_parts(self, act: Callable[[], bytes], takes_us: int = 0) -> None:
+        """The same for a question, whose reply takes its time."""
+        if not self.timeline.lock_step:
+            self.answer_at(self.now_us() + takes_us, act())
+            return
+
+        def reply() -> None:
+            self.answer_at(self._now_us + max(takes_us, 1), act())
+
+        self.soon(reply)
+        self._suspend(FOREVER)
+        self._answer_due = True
 
     def _send(self) -> None:
         assert self._sock

@@ -39,14 +39,15 @@ class UartLine:
         self._sent_us = 0  # when the board's own last bit was out
         self._line_us = 0  # when the last answer is over
         self._babble: Event | None = None
+        self._talkers = [part for part in port.parts if isinstance(part, Talker)]
+        self._gap_us = max((part.gap_us for part in port.parts), default=0)
 
     def configure(self, baud: int, tx: int, rx: int, bits: int, parity: int, stop: int) -> None:
         self._baud = baud
         self._char_us = (1 + bits + (parity >= 0) + stop) * 1_000_000 / baud
         self._wired = (self._port.tx in (None, tx) or tx < 0) and (self._port.rx in (None, rx) or rx < 0)
-        for part in self.parts:
-            if isinstance(part, Talker):
-                self._listen(part)
+        for part in self._talkers:
+            self._listen(part)
 
     def forget(self) -> None:
         """The board lost its process, and with it what it had in the air and in its buffers."""
@@ -58,8 +59,7 @@ class UartLine:
         self._sent_us = max(now_us, self._sent_us) + int(len(data) * self._char_us)
         self._frame += self._noisy(data)
         cancel(self._frame_end)
-        gap_us = max((p.gap_us for p in self.parts), default=0)
-        self._frame_end = self._host.at(self._sent_us + gap_us, self._heard)
+        self._frame_end = self._host.at(self._sent_us + self._gap_us, self._heard)
 
     def sent(self) -> bool:
         return self._host.now_us() >= self._sent_us
@@ -103,14 +103,12 @@ class UartLine:
                 noisy[i] ^= 1 << self.random.randrange(8)
         return bytes(noisy)
 
-    def _listen(self, part: UartPart) -> None:
-        assert isinstance(part, Talker)
+    def _listen(self, part: Talker) -> None:
         due_us = part.next_us(self._host.now_us())
         if due_us is not None:
             self._host.at(due_us, lambda: self._unasked(part))
 
-    def _unasked(self, part: UartPart) -> None:
-        assert isinstance(part, Talker)
+    def _unasked(self, part: Talker) -> None:
         now_us = self._host.now_us()
         if part.baudrate == self._baud:
             self._answer(part, now_us, part.speak(now_us))

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from .clock import address_of
 from .faults import Unknown
-from .timeline import LockStep
+from .lockstep import LockStep
 
 if TYPE_CHECKING:
     from .runner import Emulator

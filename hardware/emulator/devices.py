@@ -97,8 +97,9 @@ class Devices:
 
     def _drive(self, pin: int, level: int) -> None:
         self.levels[pin] = level
-        if pin in self.wiring.sinks:
-            self.wiring.sinks[pin].drive(level, self.board.now_us())
+        sink = self.wiring.sinks.get(pin)
+        if sink is not None:
+            self.board.soon(lambda: sink.drive(level, self.board.now_us()))
 
     def _level(self, pin: int) -> int:
         source = self.wiring.sources.get(pin)
@@ -106,14 +107,18 @@ class Devices:
             return source.level(self.board.now_us())
         return int(self._modes.get(pin, (0, -1))[1] == PULL_UP)
 
-    def _pin_get(self, payload: bytes) -> bytes:
-        return bytes((self._level(payload[0]),))
+    def _pin_get(self, payload: bytes) -> None:
+        self.board.ask_parts(lambda: bytes((self._level(payload[0]),)))
 
     def _pin_interrupt(self, payload: bytes) -> None:
         pin, trigger = payload
-        self._triggers[pin] = trigger
-        self._seen[pin] = self._level(pin)
-        self._watch(pin)
+
+        def arm() -> None:
+            self._triggers[pin] = trigger
+            self._seen[pin] = self._level(pin)
+            self._watch(pin)
+
+        self.board.soon(arm)
 
     def _watch(self, pin: int) -> None:
         cancel(self._edges.pop(pin, None))
@@ -138,8 +143,10 @@ class Devices:
             if trigger and pin in self.wiring.sources:
                 self._edge(pin)
 
-    def _adc(self, payload: bytes) -> bytes:
-        pin, attenuation = payload
+    def _adc(self, payload: bytes) -> None:
+        self.board.ask_parts(lambda: self._converted(*payload))
+
+    def _converted(self, pin: int, attenuation: int) -> bytes:
         source = self.wiring.analog.get(pin)
         top_uv = ADC_RANGE_UV[attenuation & 3]
         volts = source.voltage_v(self.board.now_us()) if source else 0.0
@@ -156,9 +163,12 @@ class Devices:
         number, address, count, _ = struct.unpack_from("<BBHB", payload)
         data = payload[5:]
         bus = self.i2c[number]
-        errno, read = bus.transfer(address, data, count)
-        busy_us = bus.takes_us(len(data), count) if self.real_pace else 0
-        self.board.answer_at(self.board.now_us() + busy_us, bytes((errno,)) + read)
+
+        def transfer() -> bytes:
+            errno, read = bus.transfer(address, data, count)
+            return bytes((errno,)) + read
+
+        self.board.ask_parts(transfer, bus.takes_us(len(data), count) if self.real_pace else 0)
 
     # ---- RTC, watchdog, time from the network
 

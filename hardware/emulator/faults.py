@@ -106,7 +106,7 @@ class Faults:
 
     def schedule(self, faults: Iterable[Fault], start_us: int) -> None:
         for fault in faults:
-            self._timeline.at(start_us + fault.at_s * 1_000_000, lambda fault=fault: self._strike(fault))  # type: ignore[misc]
+            self._timeline.at(start_us + fault.at_s * 1_000_000, lambda fault=fault: self._strike(fault), firm=True)  # type: ignore[misc]
 
     def _strike(self, fault: Fault) -> None:
         self.strike(fault.kind, fault.on, fault.amount, fault.for_s, fault.seed)

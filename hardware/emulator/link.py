@@ -21,13 +21,14 @@ import termios
 from collections.abc import Callable
 
 from .board import Board
-from .timeline import LockStep, Timeline
+from .lockstep import LockStep
+from .timeline import Timeline
 from .traffic import Traffic
 
 ASSOCIATE_US = 1_200_000  # association, WPA2 handshake and DHCP of an ESP32
 NO_AP_US = 3_000_000
 RETRANSMIT_US = 300_000
-EHOSTUNREACH = 113
+HEARS_S = 0.005  # of wall time: what a board needs to notice that a connection ended
 IDLE, CONNECTING, GOT_IP, NO_AP_FOUND, BEACON_TIMEOUT = 1000, 1001, 1010, 201, 200
 
 Route = tuple[str, int]
@@ -115,18 +116,22 @@ class _Connection:
         self._up, self._down = _Flow(link, self._to_world), _Flow(link, self._to_board)
         self._early: list[bytes] | None = []  # from the board, before the world answered
         self._held = False
-
-    async def connect(self) -> None:
         self._hold(True)
+
+    async def open(self, sock: socket.socket) -> None:
+        """The board's end, then the world's. The clock is held until both are there."""
+        loop = asyncio.get_running_loop()
         try:
-            await asyncio.get_running_loop().create_connection(lambda: self.world, *self._route)
+            await loop.connect_accepted_socket(lambda: self.board, sock)
+            await loop.create_connection(lambda: self.world, *self._route)
         except OSError:
             self.close()
             return
-        self._hold(False)
         early, self._early = self._early or [], None
         for data in early:
             self._up.put(data)
+        if not early:
+            self._account(0, 0)
 
     def passes(self, data: bytes, inward: bool) -> None:
         if self.half_open:
@@ -152,7 +157,7 @@ class _Connection:
         """What the broker has not answered holds the clock; so may messages on their way to others."""
         self._hold(self._traffic.unanswered > 0)
         if self.link.on_moved:
-            self.link.on_moved(published_up, published_down)
+            self.link.on_moved(published_up, published_down, self._traffic.plain)
 
     def _hold(self, on: bool) -> None:
         if on != self._held:
@@ -173,6 +178,8 @@ class _Connection:
 
     def closed(self, inward: bool) -> None:
         """One end is gone; the other learns it after what is still on its way, and not through a silent link."""
+        if self.half_open and inward:
+            return
         if self.link.silent:
             (self.world if inward else self.board).close()
             self.half_open |= inward
@@ -192,6 +199,9 @@ class _Connection:
 
     def close(self) -> None:
         self.half_open = True
+        if self.board.transport is not None:  # the board hears of it at this very instant
+            self.link.timeline.hold("closing")
+            asyncio.get_running_loop().call_later(HEARS_S, self.link.timeline.release, "closing")
         self._hold(False)
         self.board.close()
         self.world.close()
@@ -203,8 +213,11 @@ class _Connection:
 class Link:
     """The air, the access point and the way to the world, as one board has them."""
 
-    def __init__(self, board: Board, routes: dict[Route, Route] | None = None, seed: int = 0) -> None:
+    def __init__(
+        self, board: Board, routes: dict[Route, Route] | None = None, seed: int = 0, wired: bool = False
+    ) -> None:
         self.board = board
+        self._wired = wired  # a network that needs no WLAN
         self.timeline: Timeline = board.timeline
         self.routes = routes or {}
         self.connections: set[_Connection] = set()
@@ -214,11 +227,11 @@ class Link:
         self.latency_us = 0
         self.bytes_per_s = 0
         self.lost_bytes = 0
-        self.on_moved: Callable[[int, int], None] | None = None  # messages that passed: up, down
+        self.on_moved: Callable[[int, int, bool], None] | None = None  # messages that passed: up, down, can one know
         self.random = random.Random(seed)
         self._servers: dict[Route, socket.socket] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._used = self._wanted = False
+        self._wanted = False
         self._status = IDLE
         self._attempt = 0
         board.at_reset.append(self.forget)
@@ -299,7 +312,6 @@ class Link:
         self.board.tell("L", struct.pack("<hb", status, -58 if status == GOT_IP else 0) + address)
 
     def _active(self, payload: bytes) -> None:
-        self._used = True
         if not payload[0]:
             self._leave()
 
@@ -314,7 +326,7 @@ class Link:
             connection.close()
 
     def _connect(self, payload: bytes) -> None:
-        self._used = self._wanted = True
+        self._wanted = True
         self._associate()
 
     def _associate(self) -> None:
@@ -334,8 +346,8 @@ class Link:
     def _find(self, payload: bytes) -> bytes:
         (port,) = struct.unpack_from("<H", payload)
         asked = payload[2:].decode("utf-8", "replace"), port
-        if self.down or (self._used and self._status != GOT_IP):
-            return bytes((EHOSTUNREACH,))
+        if self.down or not (self._wired or self._status == GOT_IP):
+            return b"\1"
         return b"\0" + self._address(asked)
 
     def _address(self, asked: Route) -> bytes:
@@ -362,17 +374,13 @@ class Link:
             return
         connection = _Connection(self, self.routes.get(asked, asked))
         self.connections.add(connection)
-        task = asyncio.ensure_future(self._open(connection, sock))
+        task = asyncio.ensure_future(connection.open(sock))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _open(self, connection: _Connection, sock: socket.socket) -> None:
-        await asyncio.get_running_loop().connect_accepted_socket(lambda: connection.board, sock)
-        await connection.connect()
-
     def forget(self) -> None:
         """The board was reset: its sockets are closed by the fact."""
-        self._used = self._wanted = False
+        self._wanted = False
         self._status = IDLE
         self._attempt += 1
         for connection in list(self.connections):

@@ -29,7 +29,7 @@ In lock-step a board says what it has to say, then `W`; the emulator lets it go 
 | b flash program | block u32, offset u32, bytes | i16: 0 or -errno |
 | N WLAN active | on u8 | |
 | K WLAN connect, k disconnect | length u8, SSID, key; | |
-| q where is? | port u16, host | errno u8, abstract socket address |
+| q where is? | port u16, host | 0 and an abstract socket address, or 1 |
 | T network time? | host | seconds i64, or nothing |
 
 | to the board | payload |

@@ -14,7 +14,8 @@ from collections.abc import Callable
 
 from .timeline import Event, Timeline, cancel
 
-QUIET_S = 0.002  # of wall time after the last byte, where no gateway says what it took
+QUIET_S = 0.002  # of wall time after the last byte, where no gateway says what it took,
+OPAQUE_S = 0.02  # and where nobody can see what is unanswered
 
 
 class _Service:
@@ -147,11 +148,11 @@ class Participants:
         self._services.discard(service)
         service.close()
 
-    def moved(self, published_up: int, published_down: int) -> None:
-        """Bytes of a board passed; so many whole messages began among them."""
+    def moved(self, published_up: int, published_down: int, plain: bool) -> None:
+        """Bytes of a board passed; so many whole messages began among them, if that could be seen."""
         if not self.timeline.lock_step:
             return
-        if self.gateway:
+        if self.gateway and plain:
             for service in list(self._services):  # `gave` was said before the message went out
                 service.hear()
             self.to_gateway.leave(published_up)
@@ -161,7 +162,7 @@ class Participants:
             self._quiet.cancel()
         else:
             self.timeline.hold("traffic")
-        self._quiet = asyncio.get_running_loop().call_later(QUIET_S, self._silent)
+        self._quiet = asyncio.get_running_loop().call_later(QUIET_S if plain else OPAQUE_S, self._silent)
 
     def _silent(self) -> None:
         self._quiet = None

@@ -32,7 +32,7 @@ class UartPart(Protocol):
 
 
 @runtime_checkable
-class Talker(Protocol):
+class Talker(UartPart, Protocol):
     """A UartPart that also speaks unasked (a P1 telegram, a babbling line)."""
 
     def next_us(self, now_us: int) -> int | None: ...

@@ -23,9 +23,10 @@ from .devices import Devices
 from .faults import Fault, Faults, Rig, Supply
 from .flash import Flash, make_image
 from .link import Link, Route
+from .lockstep import LOOKAHEAD_US, LockStep
 from .participants import Participants
 from .port import Plant, Wiring
-from .timeline import LockStep, Timeline
+from .timeline import Timeline
 
 FLASH_BLOCKS = 512
 
@@ -41,6 +42,7 @@ class Plan:
     parts: Mapping[str, object] = field(default_factory=dict)
     buses: Mapping[str, int] = field(default_factory=dict)  # the board's names of its UARTs and I2Cs -> numbers
     power_good: int | None = None
+    wired: bool = False  # has a network without WLAN
     seed: int = 0
 
 
@@ -60,7 +62,7 @@ class Emulator:
         plant: Plant | None = None,
         start_us: int | None = None,
         speed: float | None = 1,
-        lookahead_us: int = 100_000,
+        lookahead_us: int = LOOKAHEAD_US,
         routes: Mapping[Route, Route] | None = None,
         faults: Iterable[Fault] = (),
         restart_broker: Callable[[], None] | None = None,
@@ -99,8 +101,10 @@ class Emulator:
             self.clock_path, self.timeline.lock_step, self.timeline.offset_us, self.timeline.now_us(),
             self.participants.address,
         )  # fmt: skip
-        self.timeline.on_step = self.page.write
-        self._advance_plant()
+        self.timeline.on_step = self._stepped
+        if self.plant is not None:
+            self.plant.advance(self.timeline.now_us())
+            self._next_plant()
         self.faults.schedule(self._fault_list, self.timeline.now_us())
         for rig in self.rigs.values():
             rig.board.power_on()
@@ -118,7 +122,7 @@ class Emulator:
         if plan.power_good is not None:
             plan.wiring.sources[plan.power_good] = supply
         devices = Devices(board, plan.wiring, plan.seed)
-        link = Link(board, self._routes, plan.seed)
+        link = Link(board, self._routes, plan.seed, plan.wired)
         link.on_moved = self.participants.moved
         if isinstance(self.timeline, LockStep):
             self.timeline.unread.append(link.waits_for_board)
@@ -128,13 +132,19 @@ class Emulator:
         }
         self.rigs[name] = Rig(board, devices, link, flash, supply, plan.parts, buses)
 
-    def _advance_plant(self) -> None:
-        if self.plant is None:
-            return
-        self.plant.advance(self.timeline.now_us())
+    def _stepped(self, now_us: int) -> None:
+        self.page.write(now_us)
+
+    def _next_plant(self) -> None:
+        assert self.plant
         next_us = self.plant.next_us()
         if next_us is not None:
             self.timeline.at(next_us, self._advance_plant)
+
+    def _advance_plant(self) -> None:
+        assert self.plant
+        self.plant.advance(self.timeline.now_us())
+        self._next_plant()
 
     def plant_changed(self) -> None:
         """The plant has a new solution: pulses and contacts may come at other times."""

@@ -37,16 +37,23 @@ mark = 0  # when asyncio's ticks were last set against the host's
 rebase = None
 _until = 0  # up to here the board may move its own time without asking
 _spun = 0
+_looked = 0  # when sockets were last asked
 _go = False
 _reply = None
 
 
 def tell(op, data=b""):
     """Say something that needs no answer. Keeps the order; leaves at once in real time, else with the next wait."""
-    global _out, _until
+    global _until
+    mention(op, data)
+    _until = ms  # something may come of it
+
+
+def mention(op, data=b""):
+    """Say something of which nothing comes, so that it need not leave before the next wait that does."""
+    global _out
     _out += pack("<BH", op, len(data))
     _out += data
-    _until = ms
     if free:
         flush()
 
@@ -158,20 +165,22 @@ def wait(p, t, ready, wants, sockets):
 
 
 def _step(p, t, ready, wants, sockets):
-    global ms, us, mark, _spun, _go
+    global ms, us, mark, _looked, _spun, _go
+    if t == 0 and (_looked == ms or not sockets):
+        spin(1)
+        return
+    if 0 < t <= (_until - ms & _WRAP) < 0x20000000:
+        ms = ms + t & _PERIOD
+        us = _spun = 0
+        return
     if sockets:
+        _looked = ms
         for o, ev in p.ipoll(0):
             if o is not link:
                 ready.append((o, ev))
-        if ready:
+        if ready or t == 0:
             return
-    if t == 0:
-        return
     _spun = 0
-    if 0 < t <= (_until - ms & _WRAP) < 0x20000000 and len(_out) == 8:
-        ms = ms + t & _PERIOD
-        us = 0
-        return
     if ms - mark & _WRAP > 0x8000000:
         mark = ms
         rebase()

@@ -229,7 +229,7 @@ class WDT:
         _e.leave()
 
     def feed(self):
-        tell(102)  # f
+        _e.mention(102)  # f
 
 
 _LATER = {"ADC": "_adc", "I2C": "_i2c", "SoftI2C": "_i2c", "RTC": "_rtc", "Timer": "_timer"}

@@ -18,7 +18,7 @@ TCP_NODELAY = 1
 def getaddrinfo(host, port, af=0, type=0, proto=0, flags=0):
     r = ask(113, pack("<H", port) + host.encode())  # q
     if r[0]:
-        raise OSError(-r[0])
+        raise OSError(-202)  # as lwIP's resolver says it
     return [(1, SOCK_STREAM, 0, host, b"\x01\x00" + r[1:])]
 
 
