@@ -34,6 +34,7 @@ OWN = (
     ("sensors", list, ()),
     ("actors", list, ()),
     ("door", Text(16), ""),  # the bus name of an emergency input, closed when all is well
+    ("element", dict, None),  # an ATECC608 that keeps the key
     ("broker", dict, None),
     ("wifi", dict, None),
 )
@@ -60,7 +61,10 @@ BROKER = (
     ("certificate", Text(64), "device.der"),
     ("private_key", Text(64), "device.key.der"),
 )
+ELEMENT = (("bus", Text(16), ...), ("address", Int(8, 119), 0x60))
 WIFI = (("ssid", Text(32), ...), ("password", Text(64), ""))
+
+TABLES = {"broker": BROKER, "wifi": WIFI, "element": ELEMENT}
 
 DEFAULTS = {
     "row_s": 60,
@@ -175,7 +179,7 @@ def _value(name, kind, value):
             raise ValueError("not a list")
         return [_table(PARTS, part) for part in value]
     if kind is dict:
-        return None if value is None else _table(BROKER if name == "broker" else WIFI, value)
+        return None if value is None else _table(TABLES[name], value)
     if isinstance(kind, tuple):
         if value not in kind:
             raise ValueError("not one of %s" % ", ".join(kind))

@@ -1,6 +1,6 @@
 """The device's key, who it is by it, and the keys it shares with gateway and dispatch.
 
-Owns: `/key` (first id, the key in use, the key of a rotation under way), enrolment, rotation, MACs.
+Owns: the record `key` (first id, the key in use, the key of a rotation under way), enrolment, rotation, MACs.
 Refuses: a MAC of a sender that config.json does not name.
 Invariants: the private key is made on the device and never leaves it; the id is that of the first key for ever; shared
 keys are computed once for each peer and kept on flash.
@@ -8,6 +8,7 @@ keys are computed once for each peer and kept on flash.
 
 from firmware.crypto import p256
 from firmware.crypto.hmac import hkdf_sha256, hmac_sha256
+from firmware.crypto.signer import FlashSigner
 from firmware.memory import Borrowed
 from firmware.store import Slots
 from wire import envelope
@@ -15,54 +16,51 @@ from wire.errors import WireError
 from wire.ids import kid_of
 
 _INFO = b"tallygrid/mac/1"
-_NONE = bytes(32 + 65)
+_KEY = 32 + 65  # what tells the vault which key it is, and the public key
+_NONE = bytes(_KEY)
 
 
-class Soft:
-    """A private key in flash, as a signer. A secure element has the same four: kid, public_key, sign, shared."""
+class FlashVault:
+    """Private keys in the record itself. `firmware/element.py` has the vault whose keys never leave a chip."""
 
-    def __init__(self, private, public_key):
-        self.private = private
-        self.public_key = public_key
-        self.kid = kid_of(public_key)
+    def __init__(self, random):
+        self._random = random
 
-    def sign(self, message):
-        return p256.sign(self.private, message)
+    def make(self, beside):
+        """A new key: (what to keep on flash, public key). `beside` is what was kept of the key in use."""
+        private = p256.generate(self._random)
+        return private, p256.public_key(private)
 
-    def shared(self, public_key):
-        """The MAC key that this key has in common with another's owner."""
-        return hkdf_sha256(p256.ecdh(self.private, public_key), b"", _INFO, 32)
-
-
-def _fresh(random):
-    private = p256.generate(random)
-    return Soft(private, p256.public_key(private))
+    def signer(self, kept, public_key):
+        return FlashSigner(kept, public_key)
 
 
 class Identity:
     """The signer in use, and the macer for what comes down: `mac(kid, message)` by the sender's kid."""
 
-    def __init__(self, files, random):
+    def __init__(self, files, vault):
         self._files = files
+        self._vault = vault
         self._slots = Slots(files, "key")
         self._peers = {}
-        self.next = None
         record = self._slots.load()
         self.new = record is None
-        if record is None:
-            self.signer = _fresh(random)
-            self.id = self.signer.kid
-            self._save()
-        else:
-            self.id = record[:8]
-            self.signer = Soft(record[8:40], record[40:105])
-            if record[105:] != _NONE:
-                self.next = Soft(record[105:137], record[137:])
+        if self.new:
+            kept, public_key = vault.make(None)
+            record = kid_of(public_key) + kept + public_key + _NONE
+            self._slots.save(record)
+        self._take(record)
+
+    def _take(self, record):
+        self.id = record[:8]
+        self._record = record
+        self.signer = self._signer(record[8 : 8 + _KEY])
+        after = record[8 + _KEY :]
+        self.next = None if after == _NONE else self._signer(after)
         self.kid = self.signer.kid
 
-    def _save(self):
-        after = self.next.private + self.next.public_key if self.next else _NONE
-        self._slots.save(self.id + self.signer.private + self.signer.public_key + after)
+    def _signer(self, key):
+        return self._vault.signer(key[:32], key[32:])
 
     # ------------------------------------------------------------ MACs
 
@@ -80,7 +78,7 @@ class Identity:
                 kid = kid_of(public_key)
                 name = own.kid + kid
                 try:
-                    key = held.get(name) or own.shared(public_key)
+                    key = held.get(name) or hkdf_sha256(own.shared_secret(public_key), b"", _INFO, 32)
                 except ValueError:  # no point of the curve: nobody can hold that key
                     continue
                 self._peers.setdefault(kid, []).append(key)
@@ -124,18 +122,20 @@ class Identity:
                 signed = envelope.sign(self.signer, message.ROTATION_DOMAIN, signed)
         return signed
 
-    def rotate(self, random):
+    def rotate(self):
         """Makes the next key, or keeps the one that is under way."""
         if self.next is None:
-            self.next = _fresh(random)
-            self._save()
+            kept, public_key = self._vault.make(self._record[8:40])
+            self._change(self._record[: 8 + _KEY] + kept + public_key)
 
     def _switch(self):
-        self.signer, self.next = self.next, None
-        self._save()
-        self.kid = self.signer.kid
+        self._change(self.id + self._record[8 + _KEY :] + _NONE)
         for keys in self._peers.values():
             keys.pop(0)
+
+    def _change(self, record):
+        self._slots.save(record)
+        self._take(record)
 
 
 class _Next:

@@ -46,6 +46,4 @@ def run():
         print("FAULT %s: %s" % (type(error).__name__, error))
         if hasattr(sys, "print_exception"):
             sys.print_exception(error)
-        import machine
-
-        getattr(machine, "reset", sys.exit)()  # the unix port's machine cannot: there a service starts us again
+        boards.restart()

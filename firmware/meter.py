@@ -11,7 +11,7 @@ from hashlib import sha256
 
 from firmware.clock import Clock
 from firmware.journal import Journal
-from firmware.keys import Identity
+from firmware.keys import FlashVault, Identity
 from firmware.link import Link
 from firmware.memory import Borrowed
 from firmware.numbers import Numbers
@@ -52,7 +52,7 @@ class Meter:
         self.config = config
         self.files = files
         self.clock = Clock(board.ticks_ms())
-        self.identity = Identity(files, board.random)
+        self.identity = Identity(files, self._vault())
         self.id = self.identity.id
         self._know_peers()
         self.journal = Journal(files, 0, self._coarse)
@@ -71,6 +71,13 @@ class Meter:
         self._outbox = []
         self._row_due_s = self._save_due_s = 0
         self._enrolment = None
+
+    def _vault(self):
+        if self.config.element is None:
+            return FlashVault(self.board.random)
+        from firmware.element import ElementVault
+
+        return ElementVault(self.board, self.config.element)
 
     def _know_peers(self):
         self.identity.know((self.config.gateway_key, self.config.dispatch_key))
@@ -242,12 +249,12 @@ class Meter:
             return
         journal = self.journal
         head = journal.head
-        body = self.signed_report(journal.next_seq, head, self.rows.base_s, self.clock.quality, rows)
-        for row in rows:
-            head = wire_rows.advance(head, row)
         try:
+            body = self.signed_report(journal.next_seq, head, self.rows.base_s, self.clock.quality, rows)
+            for row in rows:
+                head = wire_rows.advance(head, row)
             journal.append(REPORT, body, len(rows), head)
-        except OSError as error:
+        except OSError as error:  # full flash, or a secure element that does not answer
             self.trouble = "journal: %s" % error
             if len(self.rows.pending) >= wire_rows.ROWS_MAX:
                 with Borrowed("firmware.thinning", "wire.report", "wire.state") as thinning:

@@ -7,6 +7,7 @@ Invariants: tables only in the files of single boards; bus names are those of th
 """
 
 import os
+import sys
 import time
 
 NETWORK_MS = 20_000  # an access point that has not answered by then is asked anew
@@ -19,6 +20,13 @@ def load(name):
     """The board's object by the name in config.json."""
     found = __import__("firmware.boards." + name.replace("-", "_"), None, None, ("Here",))
     return found.Here()
+
+
+def restart():
+    """The last resort. The unix port's `machine` cannot: there a service starts us again."""
+    import machine
+
+    getattr(machine, "reset", sys.exit)()
 
 
 class Board:
@@ -80,14 +88,14 @@ class Board:
                 return number
         return 0
 
-    def reset(self):
-        import machine
-
-        machine.reset()
-
     @staticmethod
     def ticks_ms():
         return time.ticks_ms()
+
+    @staticmethod
+    def sleep_ms(count):
+        """Everything waits: only for what takes less than a tenth of a second."""
+        time.sleep_ms(count)
 
     @staticmethod
     def random(count):

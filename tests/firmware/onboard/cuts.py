@@ -52,7 +52,7 @@ def meter_life(rig, gateway):
         rig.device.seal()
     gateway.connect()
     gateway.settle()
-    rig.device.identity.rotate(rig.device.board.random)
+    rig.device.identity.rotate()
     rig.device._know_peers()
     rig.seconds(5)
     gateway.hear()
