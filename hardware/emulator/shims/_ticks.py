@@ -33,7 +33,7 @@ def _rebase():
         tasks.append(queue.pop())
     for t in tasks:
         d = t.data
-        queue.push(t, ticks_add(t.ph_key, _by - was))
+        queue.push(t, ticks_add(t.ph_key, ticks_diff(_by, was)))
         t.data = d
 
 
