@@ -8,6 +8,7 @@ Invariant: what a receipt names was decided by more than two thirds and is on th
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -29,6 +30,8 @@ from ledger.light import LightBlock
 from ledger.snapshots import Snapshots
 from ledger.store import Block, Store, StoreError
 from wire.errors import WireError
+
+log = logging.getLogger(__name__)
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -162,10 +165,16 @@ class CometEngine(BaseEngine):
         self._pool.settle(block.height, block.txs, block.results)
         loop = asyncio.get_running_loop()
         if block.height % self._snapshot_every == 0:
-            loop.run_in_executor(None, self._snapshots.make, self.app, block.height)
+            loop.run_in_executor(None, self._snapshot, block.height)
         telling = loop.create_task(self._tell())
         self._telling.add(telling)  # a task that nobody holds may be forgotten
         telling.add_done_callback(self._telling.discard)
+
+    def _snapshot(self, height: int) -> None:
+        try:
+            self._snapshots.make(self.app, height)
+        except (OSError, KeyError) as error:  # a full disk, or so slow that the height is not kept any more
+            log.warning("no snapshot of height %d: %r", height, error)
 
     def want(self, height: int) -> None:
         """Blocks come by themselves: at once after one that changed something, else after the idle time."""
