@@ -84,13 +84,16 @@ class ChainClient:
             raise WireError("bad-type", "evidence is [height, value, proof]")
         return Evidence(*answer)
 
+    async def block(self, height: int) -> ClientBlock:
+        return ClientBlock.read(await self._read(f"/block/{height}"))
+
     async def blocks(self, start: int, poll_s: float = 0.1) -> AsyncIterator[ClientBlock]:
         """Every block from that height on, and then as they come."""
         height = start
         while True:
             top, _ = await self.status()
             while height <= top:
-                yield ClientBlock.read(await self._read(f"/block/{height}"))
+                yield await self.block(height)
                 height += 1
             await asyncio.sleep(poll_s)
 
