@@ -206,6 +206,9 @@ class Pilot:
         await self._start("gateway")
         await self._start("relayer")
         self.say("gateway and relayer are up")
+        await self._start("page")
+        await self._reached(self.plan.page_port, "page")
+        self.say(f"page: http://127.0.0.1:{self.plan.page_port}/")
 
     def _start_s(self) -> int:
         """The site clock's beginning: the site file's, or behind the last block of an earlier run."""
