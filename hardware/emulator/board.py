@@ -25,6 +25,7 @@ from .flash import Flash, PowerFailed
 from .timeline import FOREVER, Agenda, Event, Timeline, cancel
 
 EPOCH_2000_S = 946_684_800
+RTC_EVERY_US = 2 * 86_400 * 1_000_000
 SHIMS = Path(__file__).parent / "shims"
 
 Handler = Callable[[bytes], bytes | None]
@@ -366,16 +367,26 @@ class Board:
         self.timeline.add(self)
 
     def _hello(self) -> bytes:
-        assert self.rtc_offset_us is not None
         ms = self._now_us // 1000 & messages.WRAP
-        rtc_s = (self._now_us + self.rtc_offset_us) // 1_000_000 - self.spec.epoch_s
         seed = b"" if self.spec.seed is None else self.spec.seed + self.tally.boots.to_bytes(2, "big")
-        head = struct.pack("<BIBIqq", self.timeline.lock_step, ms, self._cause, self.flash.blocks, rtc_s,
+        head = struct.pack("<BIBIqq", self.timeline.lock_step, ms, self._cause, self.flash.blocks, self._rtc()[0],
                            self.spec.epoch_s)  # fmt: skip
         return head + self.spec.unique_id + seed
 
+    def _rtc(self) -> tuple[int, int]:
+        """Seconds of the chip's epoch and milliseconds."""
+        assert self.rtc_offset_us is not None
+        seconds, us = divmod(self.now_us() + self.rtc_offset_us, 1_000_000)
+        return seconds - self.spec.epoch_s, us // 1000
+
+    def tell_rtc(self) -> None:
+        if self.process is not None:
+            self.tell("S", struct.pack("<qH", *self._rtc()))
+            self.at(self.now_us() + RTC_EVERY_US, self.tell_rtc)
+
     def _booted(self, payload: bytes) -> None:
         self._has_booted = True
+        self.at(self.now_us() + RTC_EVERY_US, self.tell_rtc)
         if self.on_boot:
             self.on_boot()
 

@@ -179,7 +179,7 @@ class Devices:
     def set_clock(self, seconds_since_1970: int) -> None:
         """A fault: the RTC jumps."""
         self._rtc_set(struct.pack("<q", seconds_since_1970 - self.board.spec.epoch_s))
-        self.board.tell("S", struct.pack("<q", seconds_since_1970 - self.board.spec.epoch_s))
+        self.board.tell_rtc()
 
     def _memory_set(self, payload: bytes) -> None:
         self.board.rtc_memory = payload

@@ -50,7 +50,7 @@ class LockStep(Timeline):
         asyncio.get_running_loop().add_reader(self._epoll.fileno(), self.pump)
 
     def set_speed(self, speed: float | None) -> None:
-        """Site seconds per wall second, None: as many as possible."""
+        """Site seconds per wall second; None: as many as possible; 0: none, the site stands."""
         self.speed = speed
         self._pace_wall, self._pace_us = time.monotonic(), self._now_us
         self.kick()
@@ -196,6 +196,8 @@ class LockStep(Timeline):
         if due_us >= FOREVER:
             return None
         if self.speed is not None and due_us > self._paced_us():
+            if not self.speed:
+                return None
             return max((due_us - self._paced_us()) / self.speed / 1e6, 0.0002)
         if due_us > self._now_us:
             self._now_us = due_us

@@ -34,13 +34,13 @@ In lock-step a board says what it has to say, then `W`; the emulator lets it go 
 
 | to the board | payload |
 | --- | --- |
-| (first packet) | lock-step u8, ms u32, cause u8, flash blocks u32, RTC i64, epoch i64, id 6 bytes, seed |
+| (first packet) | lock-step u8, ms u32, cause u8, flash blocks u32, RTC seconds i64, epoch i64, id 6 bytes, seed |
 | G go on | ms u32, us u16, ms u32 up to which the board may move its time by itself |
 | Y reply | as above |
 | D UART bytes | id u8, bytes |
 | E edge on a pin | pin u8 |
 | L WLAN | status i16, RSSI i8, address |
-| S RTC corrected | seconds i64 |
+| S RTC | seconds i64, ms u16: when it jumps, and before ticks that count on from the last one overflow |
 """
 
 import struct

@@ -51,7 +51,8 @@ class Busy(RuntimeError):
 
 
 class Emulator:
-    """`speed` 1 is real time; None is as fast as possible; anything else is lock-step at that many times real time.
+    """`speed` 1 is real time; None is as fast as possible; anything else is lock-step at that many times real time; with
+    0 the site stands until `set_speed`, so that services can find their places before it begins.
     `keep` goes on with the flash images that are there, else every board is flashed anew."""
 
     def __init__(
@@ -145,6 +146,11 @@ class Emulator:
         assert self.plant
         self.plant.advance(self.timeline.now_us())
         self._next_plant()
+
+    def set_speed(self, speed: float | None) -> None:
+        """Of a site in lock-step."""
+        assert isinstance(self.timeline, LockStep)
+        self.timeline.set_speed(speed)
 
     def plant_changed(self) -> None:
         """The plant has a new solution: pulses and contacts may come at other times."""

@@ -1,12 +1,13 @@
 """What the tests of the emulator share: plans for boards with a few lines of main.py, waiting for what they print.
 
-Owns: `plan`, `until`, `play`. Refuses: assertions.
+Owns: `plan`, `fault`, `until`, `lines`, `play`. Refuses: assertions.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from textwrap import dedent
+from types import SimpleNamespace
 from typing import TypeVar
 
 from hardware.emulator.board import BoardSpec
@@ -28,6 +29,10 @@ def plan(
         flash_blocks=64,
         seed=seed,
     )
+
+
+def fault(kind: str, at_s: int, for_s: int = 0, amount: int | None = None, seed: int = 0) -> object:
+    return SimpleNamespace(kind=kind, on="one", at_s=at_s, for_s=for_s, amount=amount, seed=seed)
 
 
 async def until(condition: Callable[[], bool], timeout_s: float = 10) -> None:

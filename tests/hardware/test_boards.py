@@ -6,7 +6,7 @@ import pytest
 
 from hardware.emulator.port import UartPort, Wiring
 from hardware.emulator.runner import Emulator
-from tests.hardware.rigs import START_US, lines, plan, play
+from tests.hardware.rigs import START_US, fault, lines, plan, play
 
 SPEEDS = pytest.mark.parametrize("speed", [1, None], ids=["real-time", "lock-step"])
 
@@ -293,13 +293,10 @@ def test_a_brown_out_keeps_the_rtc_and_a_power_cut_does_not(
     """
 
     async def act(emulator: Emulator) -> list[str]:
-        await lines(emulator, "boot")
-        emulator.faults.strike("brown-out", "one")
-        await lines(emulator, "boot 1 1")
-        emulator.faults.strike("power-cut", "one", for_s=1)
         return await lines(emulator, "boot 1 0 2000", after=2)
 
-    assert play(tmp_path, [plan(micropython, main)], act, speed) == [
+    faults = [fault("brown-out", at_s=2), fault("power-cut", at_s=4, for_s=1)]
+    assert play(tmp_path, [plan(micropython, main)], act, speed, faults=faults) == [
         "boot 1 0 2000 False",
         "boot 1 1 2027 False",
         "boot 1 0 2000 False",

@@ -39,11 +39,15 @@ def test_a_service_wakes_when_it_wanted_and_the_clock_waits_for_it(micropython: 
                 await asyncio.sleep(0.01)  # work of wall time
                 seen.append((name, clock.now_ms() - start_ms))
 
-        await asyncio.gather(service("fast", 10_000), service("slow", 25_000))
+        async def begin() -> None:
+            await asyncio.sleep(0.1)
+            emulator.set_speed(None)
+
+        await asyncio.gather(service("fast", 10_000), service("slow", 25_000), begin())
         clock.close()
         return seen
 
-    seen = play(tmp_path, [plan(micropython, IDLE)], act)
+    seen = play(tmp_path, [plan(micropython, IDLE)], act, speed=0)
     fast = [("fast", n * 10_000) for n in range(1, 6)]
     slow = [("slow", n * 25_000) for n in range(1, 6)]
     assert sorted(seen) == sorted(fast + slow) and [at for _, at in seen] == sorted(at for _, at in seen)

@@ -3,13 +3,12 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from hardware.emulator.runner import Emulator
 from hardware.emulator.traffic import Traffic
-from tests.hardware.rigs import START_US, lines, plan, until
+from tests.hardware.rigs import START_US, fault, lines, plan, until
 
 JOIN = """
     import asyncio, network, socket, time
@@ -20,10 +19,6 @@ JOIN = """
         while not wlan.isconnected():
             time.sleep_ms(100)
 """
-
-
-def fault(kind: str, at_s: int, for_s: int = 0, amount: int | None = None, seed: int = 0) -> object:
-    return SimpleNamespace(kind=kind, on="one", at_s=at_s, for_s=for_s, amount=amount, seed=seed)
 
 
 class World:

@@ -29,14 +29,14 @@ def _now():
     return _rtc
 
 
-def _set(seconds):
+def _set(seconds, ms=0):
     global _rtc, _at
     _rtc = seconds
-    _at = _e.ticks()
+    _at = ticks_add(_e.ticks(), -ms)
 
 
 def _corrected(buf, i, n):
-    _set(unpack_from("<q", buf, i)[0])
+    _set(*unpack_from("<qH", buf, i))
 
 
 _e.on[83] = _corrected  # S
