@@ -27,6 +27,7 @@ DEADLINE_S = 600  # for a purchase to arrive on the schedule chain
 POLL_S = 0.1
 UNITS_PER_ORDER = 2
 ORDERS_OPEN = 3  # of one household
+SELL_PAUSE_S = (20.0, 40.0)
 LIMIT_W = 1_500
 WHY = {Why.QUOTA: "its units are done", Why.TRIP: "the station tripped", Why.LEASE: "its lease ended"}
 
@@ -156,8 +157,9 @@ class Story:
         self.tell(f"{wallet.name} holds {amount_wh} Wh of rights, {took_ms:.0f} ms after paying on the other chain")
 
     async def _sell(self, user: Participant, company: str, source: random.Random) -> None:
+        """Sells in the pauses: a station with buyers takes no sellers where the chain says one way at a time."""
+        await asyncio.sleep(source.uniform(*SELL_PAUSE_S))
         await self._order(self.wallets[user.name], user, Side.SELL)
-        await asyncio.sleep(source.uniform(2.0, 5.0))
 
     async def _order(self, wallet: Wallet, user: Participant, side: Side) -> None:
         """Orders, and waits until the household has room for another order."""
