@@ -21,7 +21,7 @@ from pilot.errors import Unavailable
 from pilot.founding import Founded
 
 if TYPE_CHECKING:
-    from pilot.processes import Plan
+    from pilot.plan import Plan
 
 ENROLMENT = "ENROLMENT "
 SEAL_ROWS = 2  # people watch a pilot: a reading is on the chain a few seconds after it was made

@@ -30,7 +30,8 @@ from ledger.store import Store
 from pilot import runtimes
 from pilot.errors import Unavailable
 from pilot.founding import SORTS, Founded, found
-from pilot.processes import Plan, site_clock
+from pilot.plan import Plan
+from pilot.processes import site_clock
 from pilot.registrar import Registrar
 from pilot.story import Figures, Story, Wallet
 from pilot.supervisor import Part, Supervisor, python

@@ -8,42 +8,18 @@ Invariant: every part takes its time from the site clock.
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hardware import site as sites
 from hardware.emulator.clock import SiteClock
 from pilot.founding import SORTS, Founded, found
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What the supervisor decided for one run: written once, read by every part."""
-
-    site: str
-    speed: float
-    broker_port: int
-    ledger_port: int
-    page_port: int
-    start_s: int
-
-    @classmethod
-    def read(cls, folder: Path) -> Plan:
-        return cls(**json.loads((folder / "run" / "plan.json").read_text()))
-
-    def write(self, folder: Path) -> None:
-        (folder / "run" / "plan.json").write_text(json.dumps(self.__dict__))
-
-    @property
-    def ledger_url(self) -> str:
-        return f"http://127.0.0.1:{self.ledger_port}"
+from pilot.plan import Plan
 
 
 class EngineClock:

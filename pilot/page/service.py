@@ -15,73 +15,53 @@ from typing import TYPE_CHECKING
 
 import httpx
 import uvicorn
+from starlette.applications import Starlette
 
 from hardware.emulator.clock import WallClock
 from ledger.client import ChainClient
 from pilot.founding import SORTS, Founded
-from pilot.page.app import Page, create_app
-from pilot.page.boards import Boards, Notice
+from pilot.page.boards import Notice
 from pilot.page.cabinet import Cabinet, GatewayDisk
-from pilot.page.chains import Chains
-from pilot.page.chainspage import ChainsPage
-from pilot.page.hub import Hub
-from pilot.page.node import Node
-from pilot.page.street import StreetPage
+from pilot.page.website import Website, build
 
 if TYPE_CHECKING:
-    from pilot.processes import Plan
+    from pilot.plan import Plan
 
 LOOK_S = 0.5
 FAILED = b"FAILED "  # how a part says in its log why it ended
 
 
 async def serve(founded: Founded, plan: Plan, clock: WallClock, say: Callable[[str], None]) -> None:
-    site = founded.site
-    assert site.ledger is not None
-    cabinet = GatewayDisk(founded.folder / "gateway" / "gateway.db", clock.now_ms() // 1_000, site.utc_offset_min)
-    boards = Boards(site.utc_offset_min)
-    chains = Chains(founded.chains, site.ledger.confirmations)
+    site, folder = founded.site, founded.folder
+    cabinet = GatewayDisk(folder / "gateway" / "gateway.db", clock.now_ms() // 1_000, site.utc_offset_min)
+    accounts = {name: founded.account(name) for name in founded.keys}
+    key = founded.keys["observer"]
     async with httpx.AsyncClient(base_url=plan.ledger_url, timeout=20) as http:
-        key = founded.keys["observer"]
-        node = Node({sort: ChainClient(http, founded.chains[sort], key, key.kid) for sort in SORTS}, chains)
-        accounts = {name: founded.account(name) for name in founded.keys}
-        street = StreetPage(site, boards, {}, node, chains, accounts, {})
-        ledger = ChainsPage(chains, node, boards, street.name, site.utc_offset_min, site.ledger.unit_wh)
-        hub = Hub({"street": street.view, "chains": ledger.view}, clock.now_ms)
-        pages = [
-            Page("street", "Street", "/", {"street": street.street, "cards": street.cards}),
-            Page("chains", "Chains", "/chains", {"chains": founded.chains}),
-        ]
-        server = _Server(
-            uvicorn.Config(
-                create_app(hub, pages, site.title, site.utc_offset_min),
-                host="127.0.0.1",
-                port=plan.page_port,
-                log_level="warning",
-                access_log=False,
-                timeout_graceful_shutdown=1,
-                lifespan="off",
-            )
-        )
-        logs = Logs(founded.folder / "run", clock.now_ms)
+        clients = {sort: ChainClient(http, founded.chains[sort], key, key.kid) for sort in SORTS}
+        website = build(site, founded.chains, accounts, clients, clock.now_ms)
+        server = Server(website.app, plan.page_port)
         async with asyncio.TaskGroup() as group:
-            group.create_task(node.run())
-            group.create_task(hub.run())
-            group.create_task(_look(cabinet, street, ledger, logs))
+            group.create_task(website.node.run())
+            group.create_task(website.hub.run())
+            group.create_task(_look(cabinet, website, Logs(folder / "run", clock.now_ms)))
             say(f"the page: http://127.0.0.1:{plan.page_port}/")
             await server.serve()
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """Signals belong to the process, which cancels `serve`."""
+
+    def __init__(self, app: Starlette, port: int) -> None:
+        options = {"log_level": "warning", "access_log": False, "lifespan": "off", "timeout_graceful_shutdown": 1}
+        super().__init__(uvicorn.Config(app, host="127.0.0.1", port=port, **options))  # type: ignore[arg-type]
 
     def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]
         return nullcontext()
 
 
-async def _look(cabinet: Cabinet, street: StreetPage, chains: ChainsPage, logs: Logs) -> None:
+async def _look(cabinet: Cabinet, website: Website, logs: Logs) -> None:
     """Reads on, a little at a time: a long day must not keep the page from answering."""
-    boards = street.boards
+    boards, street, chains = website.boards, website.street, website.chains
     while True:
         try:
             while found := cabinet.messages():
