@@ -38,6 +38,7 @@ class Environment:
         self.python = folder / "bin" / "python"
         self._busy = folder / "installing"
         self._wheels = folder / "wheels"
+        self._cache = folder / "cache"
 
     def is_current(self, name: str) -> bool:
         """Is this set, or one that holds it, installed as locked?"""
@@ -103,13 +104,15 @@ class Environment:
             fresh.write_bytes(self._lock(each).read_bytes())
             fresh.replace(self._stamp(each))
         self._busy.unlink()
-        shutil.rmtree(self._wheels, ignore_errors=True)
+        for spent in (self._wheels, self._cache):
+            shutil.rmtree(spent, ignore_errors=True)
         say(f"packages are set up ({time.monotonic() - start:.0f} s)")
 
     def _pip(self, *words: str) -> None:
         command = [str(self.python), "-m", "pip", "--disable-pip-version-check", "--no-input", *words]
         # A user's own pip settings (mirrors, certificates) hold; one that would install elsewhere does not.
-        settings = {**os.environ, "PIP_USER": "0", "PYTHONPATH": ""}
+        # Its cache stays in here too, unless the user has named a place: nothing outside the checkout changes.
+        settings = {"PIP_CACHE_DIR": str(self._cache), **os.environ, "PIP_USER": "0", "PYTHONPATH": ""}
         pipe, joined = subprocess.PIPE, subprocess.STDOUT
         with subprocess.Popen(command, env=settings, text=True, stdout=pipe, stderr=joined) as pip:
             assert pip.stdout is not None

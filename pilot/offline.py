@@ -9,6 +9,7 @@ There, DIR/tallygrid/tallygrid finds the bundle around it; another checkout take
 
 import argparse
 import json
+import os
 import platform
 import shutil
 import subprocess
@@ -89,7 +90,8 @@ def _fetch_wheels(lock: Path, wheels: Path, python: str, machine: str) -> None:
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "download", "--quiet"]
     command += ["--require-hashes", "--only-binary", ":all:", "--no-deps", "--requirement", str(lock)]
     command += ["--dest", str(wheels), "--implementation=cp", f"--python-version={python}", *tags]
-    if subprocess.run(command, stdout=sys.stderr).returncode:
+    environ = {"PIP_NO_CACHE_DIR": "1", **os.environ}
+    if subprocess.run(command, env=environ, stdout=sys.stderr).returncode:
         raise Unavailable("the packages could not be fetched; pip says why above")
 
 

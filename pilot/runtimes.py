@@ -238,6 +238,10 @@ def _build_cometbft() -> None:
     folder = places.runtime() / ".building-cometbft"
     with only_one(places.runtime() / "lock", "building CometBFT"):
         say("building CometBFT with Go; this takes some minutes, once")
+        # Go keeps a gigabyte of sources and objects; here they go with the folder, unless the user has named a place.
+        for name, value in (("GOPATH", "path"), ("GOCACHE", "cache")):
+            os.environ.setdefault(name, str(folder / value))
+        os.environ["GOFLAGS"] = f"{os.environ.get('GOFLAGS', '')} -modcacherw".strip()
         try:
             built = comet_node.install_engine(folder)
         except comet_node.NodeError as trouble:
@@ -245,3 +249,4 @@ def _build_cometbft() -> None:
         target = unpacked.wrapper(places.runtime(), "cometbft")
         target.parent.mkdir(parents=True, exist_ok=True)
         built.replace(target)
+        shutil.rmtree(folder, ignore_errors=True)
