@@ -35,10 +35,11 @@ if TYPE_CHECKING:
 ATTESTED_DOMAIN = "tallygrid/attested/1"
 REPORT_MAX = 8_192
 
+ROW = "a row is 7 or 8 values, each of its type and size"
 _EVENT_KEY = 0
 _MORE_KEYS = (0, 1, 2, 3, 4)
 
-_HEAD_FIELDS = (
+HEAD_FIELDS = (
     (1, "id", ID),
     (2, "boot", Uint(32)),
     (3, "seq", SEQ),
@@ -46,7 +47,7 @@ _HEAD_FIELDS = (
     (5, "time_s", TIME),
     (6, "quality", QUALITY),
 )
-_ATTESTED_FIELDS = ((8, "gateway", ID), (9, "raw_hash", HASH))
+ATTESTED_FIELDS = ((8, "gateway", ID), (9, "raw_hash", HASH))
 
 
 class Report:
@@ -114,11 +115,11 @@ def _decode(payload: bytes, attested: bool) -> Report:
     count, pos = cbor.argument(payload, 0)
     if count != (9 if attested else 7):
         raise WireError("bad-field", "%d fields" % count, 0)
-    values, pos = _fields(payload, pos, _HEAD_FIELDS)
+    values, pos = _fields(payload, pos, HEAD_FIELDS)
     rows, row_bytes, pos = _rows(payload, pos)
     ends: "list[Any]" = []
     if attested:
-        ends, pos = _fields(payload, pos, _ATTESTED_FIELDS)
+        ends, pos = _fields(payload, pos, ATTESTED_FIELDS)
     if pos != len(payload):
         raise WireError("trailing", "%d bytes too many" % (len(payload) - pos), pos)
     if values[2] + len(rows) > SEQ.high:
@@ -131,9 +132,10 @@ def _fields(data: bytes, pos: int, fields: "tuple[tuple[int, str, Any], ...]") -
     for key, name, kind in fields:
         if data[pos] != key:
             raise WireError("missing-field", "%d %s" % (key, name), pos)
-        value, pos = cbor.read(data, pos + 1, 1)
+        at = pos
+        value, pos = cbor.read(data, at + 1, 1)
         if not kind.check(value):
-            raise WireError("bad-field", "%d %s is %s" % (key, name, kind.words), pos)
+            raise WireError("bad-field", "%d %s is %s" % (key, name, kind.words), at)
         values.append(value)
     return values, pos
 
@@ -149,8 +151,9 @@ def _rows(data: bytes, pos: int) -> "tuple[list[Any], list[bytes], int]":
         raise WireError("bad-field", "7 rows: 1 to %d" % ROWS_MAX, pos)
     rows, row_bytes, end = cbor.rows(data, pos, count, 2)
     for row in rows:
-        if len(row) != 7 or not _plain(row):
-            _check_row(row, pos)
+        if (len(row) != 7 or not _plain(row)) and not _fits(row):
+            place = rows.index(row)
+            raise WireError("bad-field", "row %d: %s" % (place, ROW), pos + sum(len(raw) for raw in row_bytes[:place]))
     return rows, row_bytes, end
 
 
@@ -173,17 +176,18 @@ def _plain(row: "Any") -> bool:
 
 def decode_row(raw: bytes) -> "list[Any]":
     row = cbor.decode(raw, 3)
-    _check_row(row, 0)
+    if not _fits(row):
+        raise WireError("bad-field", ROW, 0)
     return row  # type: ignore[return-value]
 
 
-def _check_row(row: "Any", at: int) -> None:
-    """[dt, import_wh, export_wh, power_w, voltage_mv, current_ma, flags, more?]; docs/spec.md section 3.1."""
+def _fits(row: "Any") -> bool:
+    """Whether this is [dt, import_wh, export_wh, power_w, voltage_mv, current_ma, flags, more?]; docs/spec.md 3.1.1."""
     if type(row) is not list or not 7 <= len(row) <= 8:
-        raise WireError("bad-field", "a row is an array of 7 or 8", at)
+        return False
     dt, import_wh, export_wh, power_w, voltage_mv, current_ma, flags = row[:7]
     try:
-        if (
+        return (
             0 <= dt <= 0xFFFFFFFF
             and 0 <= import_wh <= 0x1FFFFFFFFFFFFF
             and 0 <= export_wh <= 0x1FFFFFFFFFFFFF
@@ -192,11 +196,9 @@ def _check_row(row: "Any", at: int) -> None:
             and (0 <= voltage_mv <= 0xFFFFFFFF if type(voltage_mv) is int else _three(voltage_mv))
             and (0 <= current_ma <= 0xFFFFFFFF if type(current_ma) is int else _three(current_ma))
             and ((len(row) == 7 and not flags & EVENT) or (len(row) == 8 and _more(row[7], flags)))
-        ):
-            return
+        )
     except TypeError:  # a byte string or an array where a number belongs cannot be compared with one
-        pass
-    raise WireError("bad-field", "a value of the row is of the wrong type or size", at)
+        return False
 
 
 def _three(phases: "Any") -> bool:
