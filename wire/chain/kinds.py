@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wire.beat import PUBLIC_KEY
+from wire.chain import slave
 from wire.enrol import ENROLMENT_MAX
-from wire.fields import ENERGY, ID, SEQ, TIME, Bytes, Int, List, Message, Name, OrNull, Row, Text, Uint
+from wire.fields import ENERGY, ID, PUBLIC_KEY, SEQ, TIME, Bytes, Int, List, Message, Name, OrNull, Row, Text, Uint
 from wire.report import REPORT_MAX
 
 if TYPE_CHECKING:
@@ -365,7 +365,7 @@ class SlaveBlock(Kind):
     NUMBER = 82
     CHAINS = (MAIN,)
     block: bytes
-    FIELDS = ((1, "block", Bytes(1, 2 * 125_000 + 512)),)
+    FIELDS = ((1, "block", Bytes(1, slave.BLOCK_MAX)),)
 
 
 KINDS: tuple[type[Kind], ...] = (

@@ -54,7 +54,7 @@ def read_reply(status: int, content_type: str, content: bytes) -> Any:
     if content_type.startswith("application/json"):
         try:
             value = json.loads(content)
-        except ValueError:
+        except (ValueError, RecursionError):  # RecursionError: brackets in brackets, thousands deep
             raise WireError("bad-type", "not the JSON it says it is") from None
     else:
         value = cbor.decode(content, size=REPLY_MAX)

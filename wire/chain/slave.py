@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from wire.envelope import Signer, Verifier
 
 BODY_MAX = 125_000  # 1 Mbit
+BLOCK_MAX = 2 * BODY_MAX + 512  # on the wire: messages of one byte double, and the header
 START = bytes(32)
 
 
@@ -109,7 +110,7 @@ def seal(
 
 def decode(data: bytes) -> SlaveBlock:
     """Shape only; signature, link and body are checked by the methods."""
-    value = cbor.decode(data, 3, 2 * BODY_MAX)
+    value = cbor.decode(data, 3, BLOCK_MAX)
     if (
         not isinstance(value, list)
         or len(value) != 2
