@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from tests.wire.readers import plain
 from wire import beat, cbor, command, enrol, envelope, report
+from wire.chain import main as main_block
+from wire.chain import merkle, slave
 from wire.chain.keys import PrivateKey, SharedKey
 
 HERE = Path(__file__).parent
@@ -320,12 +323,121 @@ def name_cases() -> Iterator[Case]:
     yield bad("kid", "the identity", b"\0", "bad-key-length")
 
 
+# ---------------------------------------------------------------- what only hosts read
+
+
+TX = {1: "transaction-1", 2: ACCOUNT.kid, 3: 7, 4: 16, 5: {1: ID, 2: 5_000, 3: None}}
+NODE = PrivateKey.derive("vectors", "main node")
+BODY = [ENROLLED, ASSIGNED]
+SLAVE = {1: 3, 2: GATEWAY.kid, 3: 1, 4: bytes(32), 5: merkle.root(BODY), 6: 1, 7: T, 8: 2, 9: sum(map(len, BODY))}
+SLAVE_BLOCK = [envelope.sign(GATEWAY, slave.SlaveHeader.DOMAIN, cbor.encode(SLAVE)), BODY]
+MAIN_BODY = [cbor.encode(SLAVE_BLOCK)]
+MAIN = {
+    1: NODE.kid, 2: 1, 3: bytes(32), 4: merkle.root(MAIN_BODY), 5: b"\x80", 6: [[NODE.kid, NODE.public_key, "https://x"]],
+    7: 6, 8: T, 9: 1, 10: len(MAIN_BODY[0]),
+}  # fmt: skip
+MAIN_BLOCK = [envelope.sign(NODE, main_block.MainHeader.DOMAIN, cbor.encode(MAIN)), MAIN_BODY]
+
+HOST_GOOD: tuple[tuple[str, dict[int, Any], tuple[tuple[int, Any], ...]], ...] = (
+    ("tx", TX, ((1, "c" * 33), (1, b"chain"), (2, b"short"), (3, -1), (4, 1 << 16), (5, [1]), (5, None))),
+    ("account", {1: "main", 2: ACCOUNT.kid, 3: ACCOUNT.public_key, 4: "Anna", 5: 1},
+     ((3, ACCOUNT.public_key[:64]), (4, "n" * 33), (5, 9))),
+    ("slave-header", SLAVE, ((1, 4), (3, 1 << 53), (4, b""), (6, 2), (8, -1), (9, 125_001))),
+    ("main-header", MAIN,
+     ((5, bytes(129)), (6, [[NODE.kid, NODE.public_key]]), (6, [[NODE.kid, b"", "x"]]), (7, 0), (7, 1_025),
+      (10, 1_000_001))),
+)  # fmt: skip
+
+
+def host_cases() -> Iterator[Case]:
+    for kind, values, wrong in HOST_GOOD:
+        yield good(kind, "whole", cbor.encode(values), [values[key] for key in sorted(values)])
+        yield from broken(kind, values)
+        for key, value in wrong:
+            yield bad(kind, f"field {key} is {str(value)[:40]}", cbor.encode({**values, key: value}), "bad-field")
+    yield bad(
+        "tx", "text as a key of the body", cbor.encode(TX).replace(b"\x05\xa3\x01", b"\x05\xa3\x61\x01"), "bad-key"
+    )
+    yield from block_cases("slave", SLAVE_BLOCK, SLAVE, GATEWAY, slave.SlaveHeader.DOMAIN)
+    yield from block_cases("main", MAIN_BLOCK, MAIN, NODE, main_block.MainHeader.DOMAIN)
+    other = {**MAIN, 5: b"\x00"}
+    signed = envelope.sign(NODE, main_block.MainHeader.DOMAIN, cbor.encode(other))
+    yield bad("main", "urgency bits of another body", cbor.encode([signed, MAIN_BODY]), "bad-field")
+    yield from bundle_cases()
+    yield from proof_cases()
+
+
+def block_cases(kind: str, block: list[Any], header: dict[int, Any], key: PrivateKey, domain: str) -> Iterator[Case]:
+    signed, body = block
+    root, count, size = {"slave": (5, 8, 9), "main": (4, 9, 10)}[kind]
+    yield good(kind, "whole", cbor.encode(block), [sha256(cbor.encode(header)).digest(), body])
+    yield bad(kind, "a header that is not signed", cbor.encode([cbor.encode(header), body]), "not-signed")
+    yield bad(kind, "a body that is no array", cbor.encode([signed, b""]), "bad-type")
+    yield bad(kind, "a message that is no byte string", cbor.encode([signed, [7]]), "bad-type")
+    yield bad(kind, "three parts", cbor.encode([signed, body, 0]), "bad-type")
+    yield bad(kind, "a message left out", cbor.encode([signed, body[1:]]), "bad-size")
+    yield bad(kind, "a byte behind", cbor.encode(block) + b"\0", "trailing")
+    yield bad(kind, "cut short", cbor.encode(block)[:-1], "truncated")
+    for name, number, value, reason in (
+        ("another root", root, H2, "bad-root"),
+        ("another count", count, header[count] + 1, "bad-size"),
+        ("another size", size, header[size] - 1, "bad-size"),
+    ):
+        wrong = envelope.sign(key, domain, cbor.encode({**header, number: value}))
+        yield bad(kind, name, cbor.encode([wrong, body]), reason)
+
+
+def bundle_cases() -> Iterator[Case]:
+    head = cbor.encode([0, 1, "vectors"])
+    record = cbor.encode([1, KEY.public_key, "meter"])
+    yield good("bundle", "one key", head + record, [["bundle", [1, "vectors"]], ["key", [KEY.public_key, "meter"]]])
+    yield good("bundle", "its head alone", head, [["bundle", [1, "vectors"]]])
+    for name, raw, reason in (
+        ("nothing", b"", "truncated"),
+        ("no head", record, "bad-type"),
+        ("two heads", head + head, "bad-type"),
+        ("another version", cbor.encode([0, 2, "vectors"]), "bad-field"),
+        ("no version", cbor.encode([0]), "bad-field"),
+        ("an unknown kind", head + cbor.encode([11, 0]), "bad-type"),
+        ("a negative kind", head + cbor.encode([-1, 0]), "bad-type"),
+        ("a kind in bytes", head + cbor.encode([b"\1", 0]), "bad-type"),
+        ("an empty record", head + b"\x80", "bad-type"),
+        ("a map", head + b"\xa0", "bad-type"),
+        ("cut short", head + record[:-1], "truncated"),
+        ("a count without end", head + b"\x9b" + b"\xff" * 8, "truncated"),
+        ("nested too deep", head + b"\x82\x01" + b"\x81" * 8 + b"\x00", "too-deep"),
+    ):
+        yield bad("bundle", name, raw, reason)
+
+
+def proof_cases() -> Iterator[Case]:
+    """The shape of state proofs; what they show is tests/ledger's."""
+    yield good("proof", "a value", cbor.encode({1: [H1, b""], 2: H2}), [[H1, b""], H2, None])
+    yield good("proof", "absence beside another leaf", cbor.encode({1: [H1], 3: H1, 4: H2}), [[H1], None, [H1, H2]])
+    yield good("proof", "absence in an empty tree", cbor.encode({1: []}), [[], None, None])
+    empty = sha256(b"\x02").digest()
+    for name, value in (
+        ("no map", [H1]),
+        ("value and absence", {1: [H1], 2: H2, 3: H1, 4: H2}),
+        ("half an other leaf", {1: [H1], 3: H1}),
+        ("a field more", {1: [H1], 2: H2, 5: 0}),
+        ("no hashes", {2: H2}),
+        ("a hash of 31 bytes", {1: [H1[:31]], 2: H2}),
+        ("an empty place written out", {1: [empty, H1], 2: H2}),
+        ("a blind of 31 bytes", {1: [H1], 2: H2[:31]}),
+        ("257 hashes", {1: [H1] * 257, 2: H2}),
+    ):
+        yield bad("proof", name, cbor.encode(value), "bad-proof")
+
+
 FILES = {
     "cbor.json": cbor_cases,
     "reports.json": lambda: [*report_cases(), *row_cases()],
     "messages.json": message_cases,
     "envelopes.json": lambda: [*envelope_cases(), *name_cases()],
+    "blocks.json": host_cases,
 }
+ON_DEVICES = ("cbor.json", "reports.json", "messages.json", "envelopes.json")
 
 
 def text_of(name: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.vectors import make
-from tests.wire import readers
+from tests.wire import hostreaders, readers
 from wire.errors import REASONS, WireError
 
 ROOT = Path(__file__).parents[2]
@@ -22,20 +22,22 @@ TAKEN = [case for case in CASES if "value" in case and case["kind"] not in ("ste
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
 def test_on_cpython(case: dict[str, Any]) -> None:
-    assert readers.judge(case, readers.reader(case["kind"])) is None
+    assert readers.judge(case, hostreaders.reader(case["kind"])) is None
 
 
 @pytest.mark.parametrize("width", ["micropython32", "micropython64"])
 def test_on_micropython(width: str, request: pytest.FixtureRequest) -> None:
     interpreter = request.getfixturevalue(width)
-    paths = [str(FOLDER / name) for name in make.FILES]
+    paths = [FOLDER / name for name in make.ON_DEVICES]
     done = subprocess.run(
-        [interpreter, str(ROOT / "tests" / "wire" / "readers.py"), *paths],
+        [interpreter, str(ROOT / "tests" / "wire" / "readers.py"), *map(str, paths)],
         env={**os.environ, "MICROPYPATH": f"{ROOT}:.frozen"},
         capture_output=True,
         text=True,
     )
-    assert done.stdout.splitlines()[-1] == f"cases {len(CASES)} bad 0", done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1] == f"cases {sum(len(json.loads(path.read_text())) for path in paths)} bad 0", (
+        done.stdout + done.stderr
+    )
 
 
 @pytest.mark.parametrize("name", make.FILES)
@@ -52,7 +54,7 @@ def test_there_are_enough_and_every_reason_is_known() -> None:
 def outcome(kind: str, raw: bytes) -> bytes | str:
     """What was read, as it encodes again, or the reason; anything but a WireError fails the test."""
     try:
-        return readers.reader(kind)(raw)[1]
+        return hostreaders.reader(kind)(raw)[1]
     except WireError as error:
         assert error.reason in REASONS
         return error.reason
@@ -64,7 +66,9 @@ def test_damage(case: dict[str, Any]) -> None:
     raw = bytes.fromhex(case["input"])
     kind = case["kind"]
     for end in range(len(raw)):
-        assert isinstance(outcome(kind, raw[:end]), str), f"taken when cut after byte {end}"
+        found = outcome(kind, raw[:end])
+        whole = kind == "bundle" and found == raw[:end]  # a sequence: cut between two records it is a shorter one
+        assert isinstance(found, str) or whole, f"taken when cut after byte {end}"
     assert isinstance(outcome(kind, raw + b"\0"), str)
     for bit in range(min(8 * len(raw), 8 * 512)):
         flipped = bytearray(raw)
