@@ -12,29 +12,28 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from wire import beat, cbor, command, enrol, envelope, report, topics
-from wire.chain import bundle, main, slave, tx
+from wire import cbor, command, enrol, envelope, hello, ids, report, settings, state, topics
+from wire.chain import bundle, header, kinds, main, proof, slave, tx
 from wire.errors import REASONS, WireError
+from wire.fields import Message
 
 SEEDS = Path(__file__).parents[1] / "tests" / "vectors"
+MESSAGES: tuple[type[Message], ...] = (
+    report.Coarse, state.State, hello.Hello, hello.Beat, settings.Configuration, settings.Guarded, command.Command,
+    command.Receipt, enrol.Enrolment, enrol.Assignment, enrol.Entry, tx.Tx, kinds.AccountEnrolment, slave.SlaveHeader,
+    main.MainHeader, *kinds.KINDS,
+)  # fmt: skip
 DECODERS: tuple[Callable[[bytes], Any], ...] = (
+    *(lambda raw, message=message: message.decode(raw).encode() for message in MESSAGES),
     lambda raw: cbor.encode(cbor.decode(raw)),
     lambda raw: report.decode(raw).encode(),
     lambda raw: report.decode(raw, True).encode(),
-    lambda raw: report.Coarse.decode(raw).encode(),
-    lambda raw: report.State.decode(raw).encode(),
-    lambda raw: beat.Hello.decode(raw).encode(),
-    lambda raw: beat.Beat.decode(raw).encode(),
-    lambda raw: beat.Configuration.decode(raw).encode(),
-    lambda raw: beat.Guarded.decode(raw).encode(),
-    lambda raw: command.Command.decode(raw).encode(),
-    lambda raw: command.Receipt.decode(raw).encode(),
-    lambda raw: enrol.Enrolment.decode(raw).encode(),
-    lambda raw: enrol.Assignment.decode(raw).encode(),
-    lambda raw: enrol.Entry.decode(raw).encode(),
-    lambda raw: tx.Tx.decode(raw).encode(),
-    lambda raw: slave.SlaveHeader.decode(raw).encode(),
-    lambda raw: main.MainHeader.decode(raw).encode(),
+    lambda raw: cbor.encode(report.decode_row(raw)),
+    lambda raw: proof.decode(raw).encode(),
+    lambda raw: header.Header.decode(raw).encode(),
+    lambda raw: header.Commit.decode(raw).encode(),
+    lambda raw: header.Validator.decode(raw).encode(),
+    lambda raw: ids.id_text(ids.id_bytes(raw.decode("latin-1"))).encode("latin-1"),
     lambda raw: slave.decode(raw).encode(),
     lambda raw: main.decode(raw).encode(),
     lambda raw: (tx.open(raw), raw)[1],
@@ -68,9 +67,19 @@ def run(source: random.Random, count: int, progress: Callable[[int], None] = lam
 
 
 def _messages() -> list[bytes]:
-    names = ("reports.json", "messages.json", "envelopes.json", "cbor.json")
+    names = ("reports.json", "messages.json", "envelopes.json", "cbor.json", "blocks.json")
     cases = [case for name in names for case in json.loads((SEEDS / name).read_text())]
-    return [bytes.fromhex(case["input"]) for case in cases if case["input"]]
+    return [bytes.fromhex(case["input"]) for case in cases if case["input"]] + _protobufs()
+
+
+def _protobufs() -> list[bytes]:
+    part = header.BlockID(bytes(32), 1, bytes(range(32)))
+    hashes = [bytes((i,)) * 32 for i in range(9)]
+    names = ("transaction-1", 5, 1_750_000_000_123_456_789, part)
+    of_block = header.Header._make((*names, *hashes, header.BLOCK_PROTOCOL, 0))
+    vote = header.CommitSig(header.COMMIT, bytes(20), 1_750_000_000_000_000_001, bytes(64))
+    commit = header.Commit(5, 0, part, (vote, header.CommitSig(header.ABSENT)))
+    return [each.encode() for each in (of_block, commit, header.Validator(bytes(32), 10))] * 20
 
 
 def _input(source: random.Random, messages: list[bytes]) -> bytes:
