@@ -25,9 +25,8 @@ class NotANumber(ValueError):
     """A register whose float is no number (a part says so when it cannot measure)."""
 
 
-def half_away(value: Fraction) -> int:
-    whole, rest = divmod(abs(value), 1)
-    rounded = int(whole) + (1 if rest >= Fraction(1, 2) else 0)
+def half_away(value: Fraction | int) -> int:
+    rounded = (2 * abs(value.numerator) + value.denominator) // (2 * value.denominator)
     return rounded if value >= 0 else -rounded
 
 
@@ -75,7 +74,7 @@ class Register:
         if self.kind == "float32":
             high, low = struct.unpack(">HH", struct.pack(">f", value))
             return (high, low)
-        number = half_away(Fraction(value)) & ((1 << (16 * self.words)) - 1)
+        number = half_away(value if isinstance(value, int) else Fraction(value)) & ((1 << (16 * self.words)) - 1)
         words = [(number >> shift) & 0xFFFF for shift in range(16 * (self.words - 1), -1, -16)]
         return tuple(words[::-1] if self.kind == "u32-low-first" else words)
 

@@ -99,6 +99,7 @@ class Board:
         self._agenda = Agenda()
         self._deadline_us = FOREVER
         self._wants_bytes = self._polls_sockets = False
+        self._arrivals: list[tuple[int, bytes]] = []  # what UARTs receive, and when
         self._woken = False
         self._waiting = False
         self._answer_due = False
@@ -124,45 +125,55 @@ class Board:
 
     def _plan(self) -> None:
         self.next_us = min(self._agenda.next_us(), self._deadline_us)
+        if self._wants_bytes and self._arrivals:
+            self.next_us = min(self.next_us, self._arrivals[0][0])
 
     def advance(self, horizon_us: int) -> None:
+        """Do what is due up to the horizon, and go on if the wait ends by then."""
         if self._hung:
             self.next_us = FOREVER
-            return
-        if self._woken and not self._answer_due:
+        elif self._woken and not self._answer_due:
             self._now_us = max(self._now_us, self.timeline.now_us())
             self._go(horizon_us)
-            return
+        elif self._work(horizon_us):
+            self._go(horizon_us)
+        elif self._waiting:
+            self._plan()
+
+    def _work(self, horizon_us: int) -> bool:
+        """What is due while the board waits; true if the wait is over."""
         while (due_us := self._agenda.next_us()) <= min(horizon_us, self._deadline_us):
             self._now_us = max(self._now_us, due_us)
             self._agenda.pop()()
             if not self._waiting:
-                return
+                return False
             if self._woken and not self._answer_due:
-                break
-        if self._woken and not self._answer_due:
-            self._go(horizon_us)
-        elif self._deadline_us <= horizon_us:
-            self._now_us = max(self._now_us, self._deadline_us)
-            self._go(horizon_us)
-        else:
-            self._plan()
+                return True
+        if self._arrivals and self._wants_bytes and self._arrivals[0][0] < min(horizon_us, self._deadline_us):
+            self._deadline_us = self._arrivals[0][0]
+        if self._deadline_us > horizon_us:
+            return False
+        self._now_us = max(self._now_us, self._deadline_us)
+        return True
 
     def _go(self, horizon_us: int) -> None:
-        self._waiting = False
-        self._woken = False
+        self._waiting = self._woken = self._answer_due = False
         self.awake_since = time.monotonic()
         self._deadline_us = FOREVER
-        if not self._answer_due:  # what a part will say by then must not be slept through
-            until_us = max(self._now_us, min(horizon_us, self._agenda.next_us() - 1))
-            self._outbox.append(messages.go(self._now_us, until_us))
-        self._answer_due = False
-        self._send()
+        # What a part will say by then must not be slept through.
+        until_us = max(self._now_us, min(horizon_us, self._agenda.next_us() - 1))
+        while self._arrivals and self._arrivals[0][0] <= until_us:
+            at_us, data = self._arrivals.pop(0)
+            if at_us <= self._now_us:
+                self._outbox.append(messages.pack("D", data))
+            else:  # the millisecond after its last bit
+                self._outbox.append(messages.pack("F", struct.pack("<I", at_us // 1000 + 1 & messages.WRAP) + data))
+        self._send(until_us)
 
     def _wait(self, payload: bytes) -> None:
         if not self.timeline.lock_step:
             return
-        ms, wants = struct.unpack("<iB", payload)
+        ms, wants = messages.wait(payload)
         self._wants_bytes, self._polls_sockets = bool(wants & 1), bool(wants & 2)
         self._suspend(FOREVER if ms < 0 else (self._now_us // 1000 + ms) * 1000)
         if self._woken:
@@ -234,20 +245,26 @@ class Board:
             return
         self._outbox.append(messages.pack(letter, payload))
         if not self.timeline.lock_step:
-            self._send()
+            self._send(0)
         elif wakes:
             self._woken = True
             if self._waiting and not self._answer_due:
                 self.next_us = self._now_us
                 self.timeline.kick()
 
-    def tell_bytes(self, letter: str, payload: bytes) -> None:
-        """As tell, and ends the wait of a board that waits for bytes."""
-        self.tell(letter, payload, wakes=self._wants_bytes)
+    def receive(self, at_us: int, data: bytes) -> None:
+        """A UART has received bytes at this instant, or will have; `data` begins with its number."""
+        if not self.timeline.lock_step:
+            self.at(at_us, lambda: self.tell("D", data))
+            return
+        self._arrivals.append((at_us, data))
+        self._arrivals.sort(key=_when)
+        if self._waiting:
+            self._plan()
 
     def answer(self, reply: bytes) -> None:
         self._outbox.append(messages.pack("Y", reply))
-        self._send()
+        self._send(self._now_us)
 
     def answer_at(self, due_us: int, reply: bytes) -> None:
         """The reply to a question that takes the board's time, like an erase."""
@@ -258,7 +275,7 @@ class Board:
         else:
             self._suspend(due_us)
             self._answer_due = True
-            self._outbox.append(messages.go(due_us, due_us) + messages.pack("Y", reply))
+            self._outbox.append(messages.pack("Y", reply))
 
     def soon(self, act: Callable[[], None]) -> None:
         """Do what touches parts or plant: now, in lock-step as soon as every board has come so far."""
@@ -280,9 +297,9 @@ class Board:
         self._suspend(FOREVER)
         self._answer_due = True
 
-    def _send(self) -> None:
+    def _send(self, until_us: int) -> None:
         assert self._sock
-        stream = messages.packets(self._outbox)
+        stream = messages.packets(self._outbox, self._now_us, until_us)
         self._outbox.clear()
         try:
             sent = self._sock.send(stream)
@@ -343,8 +360,7 @@ class Board:
             self.rtc_offset_us = self.spec.epoch_s * 1_000_000 - self._now_us
         self.tally.boots += 1
         self._has_booted = self._hung = False
-        hello = self._hello()
-        ours.send(len(hello).to_bytes(2, "little") + hello)
+        ours.send(messages.packets([self._hello()], self._now_us, self._now_us))
         environment = {
             "MICROPYPATH": str(self._shims),
             "TALLYGRID_LINK": str(theirs.fileno()),
@@ -363,15 +379,14 @@ class Board:
         self.awake_since = time.monotonic()
         self._waiting = self._woken = self._answer_due = self._wants_bytes = self._polls_sockets = False
         self._deadline_us = self.next_us = FOREVER
-        self._agenda, self._reader = Agenda(), messages.Reader()
+        self._agenda, self._reader, self._arrivals = Agenda(), messages.Reader(), []
         self.timeline.add(self)
 
     def _hello(self) -> bytes:
-        ms = self._now_us // 1000 & messages.WRAP
-        seed = b"" if self.spec.seed is None else self.spec.seed + self.tally.boots.to_bytes(2, "big")
-        head = struct.pack("<BIBIqq", self.timeline.lock_step, ms, self._cause, self.flash.blocks, self._rtc()[0],
+        seed = b"" if self.spec.seed is None else self.spec.seed + self._now_us.to_bytes(8, "big")
+        head = struct.pack("<BBIqq", self.timeline.lock_step, self._cause, self.flash.blocks, self._rtc()[0],
                            self.spec.epoch_s)  # fmt: skip
-        return head + self.spec.unique_id + seed
+        return messages.pack("H", head + self.spec.unique_id + seed)
 
     def _rtc(self) -> tuple[int, int]:
         """Seconds of the chip's epoch and milliseconds."""
@@ -381,7 +396,7 @@ class Board:
 
     def tell_rtc(self) -> None:
         if self.process is not None:
-            self.tell("S", struct.pack("<qH", *self._rtc()))
+            self.tell("S", struct.pack("<qH", *self._rtc()), wakes=True)  # heard now, or it is wrong
             self.at(self.now_us() + RTC_EVERY_US, self.tell_rtc)
 
     def _booted(self, payload: bytes) -> None:
@@ -436,3 +451,7 @@ class Board:
         self.log.append(line)
         if self.on_line:
             self.on_line(line)
+
+
+def _when(arrival: tuple[int, bytes]) -> int:
+    return arrival[0]

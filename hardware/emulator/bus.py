@@ -27,7 +27,7 @@ class Host(Protocol):
 class UartLine:
     """One serial line of a board with every part on it."""
 
-    def __init__(self, host: Host, port: UartPort, deliver: Callable[[bytes], None], seed: int = 0) -> None:
+    def __init__(self, host: Host, port: UartPort, deliver: Callable[[int, bytes], None], seed: int = 0) -> None:
         self.parts: Sequence[UartPart] = port.parts
         self.dead = False
         self.flip_permille = 0  # of bytes that get one bit flipped, either way
@@ -85,14 +85,14 @@ class UartLine:
             chunk = reply[start : start + FIFO]
             start += len(chunk)
             end_us = at_us + int(start * self._char_us)
-            self._host.at(end_us, lambda chunk=chunk: self._arrives(chunk))  # type: ignore[misc]
+            self._arrives(end_us, chunk)
             self._line_us = end_us
         if len(self.parts) > 1:
             self._host.at(self._line_us, lambda: self._spread(reply, self._line_us, part))
 
-    def _arrives(self, data: bytes) -> None:
+    def _arrives(self, at_us: int, data: bytes) -> None:
         if not self.dead and self._wired:
-            self._deliver(self._noisy(data))
+            self._deliver(at_us, self._noisy(data))
 
     def _noisy(self, data: bytes) -> bytes:
         if not self.flip_permille:
@@ -124,7 +124,7 @@ class UartLine:
     def _babbling(self) -> None:
         noise = self.random.randbytes(self.random.randrange(1, 60))
         self._line_us = self._host.now_us() + 100_000
-        self._arrives(noise)
+        self._arrives(self._host.now_us(), noise)
         self._babble = self._host.at(self._line_us, self._babbling)
 
 

@@ -67,8 +67,8 @@ class Devices:
     def _line(self, number: int, port: UartPort, seed: int) -> UartLine:
         head = bytes((number,))
 
-        def deliver(data: bytes) -> None:
-            self.board.tell_bytes("D", head + data)
+        def deliver(at_us: int, data: bytes) -> None:
+            self.board.receive(at_us, head + data)
 
         self.lines[number] = UartLine(self.board, port, deliver, seed)
         return self.lines[number]

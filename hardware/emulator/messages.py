@@ -1,17 +1,18 @@
 """What a board and the emulator say to each other: packets over an AF_UNIX stream pair, little-endian.
 
 Owns: the message letters, their payloads, packing. Refuses: meaning (board.py, devices.py, shims/_emulator.py).
-Invariants: a packet holds whole messages; one to a board is at most 550 bytes; every question gets exactly one `Y`.
+Invariants: a packet holds whole messages, to a board at most 550 bytes; every question gets exactly one `Y`.
 
-A packet begins with the size of its messages, u16; from a board there follows its time, [ms u32][us u16]: ms counts
-modulo 2^30 as a board's ticks do, and in real time both are ignored. A message is [letter u8][size u16][payload].
-In lock-step a board says what it has to say, then `W`; the emulator lets it go on with `G`.
+A packet from a board is [size u16][ms u32][us u16][messages], one to a board [size u16][ms u32][us u16][until ms u32]
+[messages], size being that of the messages. A message is [letter u8][size u16][payload]. ms counts modulo 2^30 as a
+board's ticks do. In real time nobody looks at the times. In lock-step a board says what it has to say, then `W` or a
+question; every packet to it lets it go on, at the time in its head, and move its own time up to `until` without asking.
 
 | from the board | payload | answer |
 | --- | --- | --- |
 | B booted | | |
-| W wait | ms i32 (-1: for ever), wants u8 (1: bytes on a UART end it, 2: bytes on a socket do) | G |
-| A a socket ended my wait | | G, unless one is under way |
+| W wait | ms i32 (-1: for ever), wants u8 (1: bytes on a UART end it, 2: bytes on a socket do) | any packet |
+| A a socket ended my wait | | any packet |
 | U UART set-up, u UART bytes | id u8, baud u32, tx i8, rx i8, bits u8, parity i8, stop u8; id u8, bytes | |
 | t UART all sent? | id u8 | 0 or 1 |
 | M pin mode, p pin level | pin u8, mode u8, pull i8, level u8; pin u8, level u8 | |
@@ -34,10 +35,10 @@ In lock-step a board says what it has to say, then `W`; the emulator lets it go 
 
 | to the board | payload |
 | --- | --- |
-| (first packet) | lock-step u8, ms u32, cause u8, flash blocks u32, RTC seconds i64, epoch i64, id 6 bytes, seed |
-| G go on | ms u32, us u16, ms u32 up to which the board may move its time by itself |
+| H who you are (the first) | lock-step u8, cause u8, flash blocks u32, RTC seconds i64, epoch i64, id 6 bytes, seed |
 | Y reply | as above |
 | D UART bytes | id u8, bytes |
+| F UART bytes to come | ms u32, id u8, bytes |
 | E edge on a pin | pin u8 |
 | L WLAN | status i16, RSSI i8, address |
 | S RTC | seconds i64, ms u16: when it jumps, and before ticks that count on from the last one overflow |
@@ -50,28 +51,32 @@ WRAP = 0x3FFFFFFF
 PACKET_MAX = 550
 
 _packet = struct.Struct("<HIH")
+_to_board = struct.Struct("<HIHI")
 _message = struct.Struct("<BH")
-_go = struct.Struct("<BHIHI")
+_wait = struct.Struct("<iB")
+JUST_WAIT = 16  # bytes of a packet that says nothing but W
 
 
 def pack(letter: str, payload: bytes = b"") -> bytes:
     return _message.pack(ord(letter), len(payload)) + payload
 
 
-def go(now_us: int, until_us: int) -> bytes:
-    ms, us = divmod(now_us, 1000)
-    return _go.pack(ord("G"), 10, ms & WRAP, us, until_us // 1000 & WRAP)
-
-
-def packets(messages: list[bytes]) -> bytes:
+def packets(messages: list[bytes], now_us: int, until_us: int) -> bytes:
     """Messages for a board, in order, in packets that its buffer can take."""
+    ms, us = divmod(now_us, 1000)
+    until_ms = until_us // 1000 & WRAP
     joined, stream = b"", b""
     for message in messages:
         if joined and len(joined) + len(message) > PACKET_MAX:
-            stream += len(joined).to_bytes(2, "little") + joined
+            stream += _to_board.pack(len(joined), ms & WRAP, us, until_ms) + joined
             joined = b""
         joined += message
-    return stream + len(joined).to_bytes(2, "little") + joined
+    return stream + _to_board.pack(len(joined), ms & WRAP, us, until_ms) + joined
+
+
+def wait(payload: bytes) -> tuple[int, int]:
+    ms, wants = _wait.unpack(payload)
+    return ms, wants
 
 
 class Reader:

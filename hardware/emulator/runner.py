@@ -51,8 +51,8 @@ class Busy(RuntimeError):
 
 
 class Emulator:
-    """`speed` 1 is real time; None is as fast as possible; anything else is lock-step at that many times real time; with
-    0 the site stands until `set_speed`, so that services can find their places before it begins.
+    """`speed` 1 is real time; None is as fast as possible; anything else is lock-step at that many times real time, and
+    with 0 the site stands until `set_speed`, so that services can find their places before it begins.
     `keep` goes on with the flash images that are there, else every board is flashed anew."""
 
     def __init__(

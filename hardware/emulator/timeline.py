@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 FOREVER = 1 << 62
+NEAR_US = 300
 Event = list[object]
 """[due_us, order, callback or None]; `cancel` clears the callback."""
 
@@ -68,7 +69,7 @@ class Timeline:
         wall = time.time_ns() // 1000
         self.offset_us = (wall if start_us is None else start_us) - time.monotonic_ns() // 1000
         self._agenda = Agenda()
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
         self._timer_us = FOREVER
         self.on_step: Callable[[int], None] | None = None
 
@@ -90,8 +91,9 @@ class Timeline:
         if self._timer:
             self._timer.cancel()
         self._timer_us = due_us
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(max(0, due_us - self.now_us()) / 1e6, self._run)
+        loop, left_us = asyncio.get_running_loop(), due_us - self.now_us()
+        # The loop's timers come in whole milliseconds; what is nearer is waited for in turns of the loop.
+        self._timer = loop.call_soon(self._run) if left_us < NEAR_US else loop.call_later(left_us / 1e6, self._run)
 
     def _run(self) -> None:
         self._timer, self._timer_us = None, FOREVER

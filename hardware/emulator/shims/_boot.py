@@ -20,21 +20,21 @@ def _prepare():
     except (ImportError, OSError):
         pass
     hello = _e.boot()
-    cause, blocks, rtc, skew = unpack_from("<BIqq", hello)
+    _, cause, blocks, rtc, skew = unpack_from("<BBIqq", hello)
     import time
 
     import esp32
     import machine
 
     machine._cause = cause
-    machine._id = bytes(hello[21:27])
+    machine._id = bytes(hello[22:28])
     esp32.Partition._blocks = blocks
     time._skew = skew
     time._set(rtc)
-    if len(hello) > 27:
+    if len(hello) > 28:
         import os
 
-        os._seed(hello[27:])
+        os._seed(hello[28:])
     if not _e.free:
         sys.path.append(".frozen")
         import _ticks

@@ -25,9 +25,12 @@ files = vfs.VfsPosix(uos.getenv("MICROPYPATH"))
 link = open(int(uos.getenv("TALLYGRID_LINK")), "r+b", buffering=0)
 only = uselect.poll()  # for waits that no socket can end
 only.register(link, 1)
+_head = bytearray(12)
 _buf = bytearray(560)
+_wait = bytearray(16)
 _out = bytearray(8)
 on = {}  # message -> what takes it: fn(buffer, offset, length)
+later = []  # bytes that a UART will receive: [ms, id and bytes]
 due = []  # interrupts: (handler, argument)
 hooks = []  # machine.Timer: [limit(ms) -> ms, run()]
 free = True  # the clock runs by itself (real time), else in lock-step
@@ -71,35 +74,28 @@ def flush():
     _out = bytearray(8)
 
 
-def _packet():
-    n = link.readinto(_buf, 2)
-    if n == 2:
-        n = _buf[0] | _buf[1] << 8
-        if link.readinto(_buf, n) == n:
-            return n
-    raise SystemExit  # the emulator is gone, and so is this board
-
-
 def hear():
-    """Take one packet; a packet may hold several messages."""
+    """Take one packet. In lock-step it says what time it is, and that the board goes on."""
     global ms, us, _until, _go, _reply
-    n = _packet()
-    i = 0
-    while i < n:
-        op = _buf[i]
-        size = _buf[i + 1] | _buf[i + 2] << 8
-        i += 3
-        if op == 71:  # G: go on, at this time, up to that
-            t, us, _until = unpack_from("<IHI", _buf, i)
-            ms = (ms + (t - ms & _WRAP)) & _PERIOD
-            _go = True
-        elif op == 89:  # Y: the reply to a question
-            _reply = bytes(memoryview(_buf)[i : i + size])
-        else:
-            f = on.get(op)
-            if f:
-                f(_buf, i, size)
-        i += size
+    if link.readinto(_head) != 12:
+        raise SystemExit  # the emulator is gone, and so is this board
+    n, t, us, _until = unpack_from("<HIHI", _head)
+    ms = ms + (t - ms & _WRAP) & _PERIOD
+    _go = True
+    if n:
+        link.readinto(_buf, n)
+        i = 0
+        while i < n:
+            op = _buf[i]
+            size = _buf[i + 1] | _buf[i + 2] << 8
+            i += 3
+            if op == 89:  # Y: the reply to a question
+                _reply = bytes(memoryview(_buf)[i : i + size])
+            else:
+                f = on.get(op)
+                if f:
+                    f(_buf, i, size)
+            i += size
 
 
 def ask(op, data=b""):
@@ -170,8 +166,13 @@ def _step(p, t, ready, wants, sockets):
         spin(1)
         return
     if 0 < t <= (_until - ms & _WRAP) < 0x20000000:
-        ms = ms + t & _PERIOD
         us = _spun = 0
+        if later:
+            t = min(t, later[0][0] - ms & _WRAP)
+        ms = ms + t & _PERIOD
+        while later and (ms - later[0][0] & _WRAP) < 0x20000000:
+            f = later.pop(0)
+            on[68](f[1], 0, len(f[1]))
         return
     if sockets:
         _looked = ms
@@ -184,9 +185,15 @@ def _step(p, t, ready, wants, sockets):
     if ms - mark & _WRAP > 0x8000000:
         mark = ms
         rebase()
-    tell(87, pack("<iB", t, wants | (2 if sockets else 0)))  # W
+    if sockets:
+        wants |= 2
+    if len(_out) == 8:  # nothing else to say, as most of the time
+        pack_into("<HIHBHiB", _wait, 0, 8, ms & _WRAP, us, 87, 5, t, wants)
+        link.write(_wait)
+    else:
+        tell(87, pack("<iB", t, wants))  # W
+        flush()
     _go = False
-    flush()
     while not _go:
         if sockets and not ready:
             for o, ev in p.ipoll(-1):
@@ -242,12 +249,21 @@ def load(name):
     return sys.modules[name]
 
 
+def _future(buf, i, n):
+    later.append((unpack_from("<I", buf, i)[0], bytes(memoryview(buf)[i + 4 : i + n])))
+
+
+on[70] = _future  # F
+
+
 def boot():
     """The first packet says what board this is. Returns its payload."""
-    global free, ticks, ms
-    n = _packet()
-    free = _buf[0] == 0
+    global free, ticks
+    found = []
+    on[72] = lambda buf, i, n: found.append(bytes(memoryview(buf)[i : i + n]))  # H
+    hear()
+    del on[72]
+    free = found[0][0] == 0
     if not free:
-        ms = unpack_from("<I", _buf, 1)[0]
         ticks = _lock_step_ticks
-    return bytes(memoryview(_buf)[5:n])
+    return found[0]
