@@ -167,7 +167,7 @@ def inspect(raw: bytes, ring: KeyRing) -> dict[str, Any]:
         return _maced(raw, ring)
     if raw[:3] == b"\x83\x00\x01":
         return {"message": "bundle", "records": [_record(kind, values, ring) for kind, values in bundle.read(raw)]}
-    value = cbor.decode(raw, size=2 * main.BODY_MAX)
+    value = cbor.decode(raw, size=main.BLOCK_MAX)
     if isinstance(value, list) and [type(part) for part in value] == [bytes, list]:
         return _block(raw, value[0], ring)
     for sort in (*SIGNED, *MACED):

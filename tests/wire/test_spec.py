@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from wire import beat, command, enrol, envelope, errors, report, topics, units
+from wire import cbor, command, enrol, envelope, errors, hello, report, rows, settings, state, topics, units
 from wire.chain import bundle, main, slave, tx
 from wire.chain.keys import KeyRing, PrivateKey, SharedKey
 from wire.fields import Message
@@ -27,16 +27,16 @@ for key in KEYS.values():
 
 SIGNED: dict[str, type[Message]] = {
     "Coarse report": report.Coarse,
-    "Station state": report.State,
-    "Hello": beat.Hello,
+    "Station state": state.State,
+    "Hello": hello.Hello,
     "Receipt": command.Receipt,
     "Enrolment": enrol.Enrolment,
     "Registry entry": enrol.Entry,
     "Transaction": tx.Tx,
 }
 OTHERS: dict[str, type[Message]] = {
-    "Beat": beat.Beat,
-    "Configuration": beat.Configuration,
+    "Beat": hello.Beat,
+    "Configuration": settings.Configuration,
     "Command": command.Command,
     "Slave block": slave.SlaveHeader,
     "Main block": main.MainHeader,
@@ -61,6 +61,33 @@ def test_fields(title: str) -> None:
     assert [row[:3] for row in table] == [[str(key), name, kind.words] for key, name, kind in message.FIELDS]
 
 
+def test_fields_of_reports() -> None:
+    rows_words = f"array of 1…{rows.ROWS_MAX} rows"
+    wanted = [[str(key), name, kind.words] for key, name, kind in report.HEAD_FIELDS] + [["7", "rows", rows_words]]
+    attested = [[str(key), name, kind.words] for key, name, kind in report.ATTESTED_FIELDS]
+    assert [row[:3] for row in rows_of(PARTS["Report"])[2:9]] == wanted
+    assert [row[:3] for row in rows_of(PARTS["Attested report"])[2:]] == wanted + attested
+    assert f"At most {report.REPORT_MAX:,} bytes" in PARTS["Report"]
+
+
+def test_events_flags_and_what_a_row_may_carry() -> None:
+    part = PARTS["Report"].split("#### 3.1.1 Rows")[1]
+    assert f"Events: {rows.EVENTS.words}." in part
+    assert ", ".join(f"{number} {name}" for number, name in enumerate(rows.RESET_CAUSES)) in part
+    flags, more = (row[3] for row in rows_of(part)[2:] if row[1] in ("flags", "more"))
+    assert re.findall(r"(?:^|· )(\d+) ", flags) == ["1", "2", "4", "8", "16"]
+    assert sum(map(int, re.findall(r"(?:^|· )(\d+) ", flags))) == rows.FLAGS
+    assert re.findall(r"· (\d+) (\w+)", more) == [(str(key), name) for key, name, _, _ in units.MORE]
+
+
+def test_sizes() -> None:
+    assert f"at most {cbor.MAX_DEPTH} deep" in SPEC
+    assert f"at most {cbor.MAX_SIZE:,} bytes" in SPEC
+    assert f"at most {slave.BLOCK_MAX:,} bytes" in PARTS["Slave block"]
+    assert f"at most {main.BLOCK_MAX:,} bytes" in PARTS["Main block"]
+    assert f"At most {tx.TX_MAX:,} bytes" in PARTS["Transaction"]
+
+
 @pytest.mark.parametrize("title", SIGNED)
 def test_signed_examples(title: str) -> None:
     message = SIGNED[title]
@@ -70,7 +97,7 @@ def test_signed_examples(title: str) -> None:
 
 def test_report_examples() -> None:
     for title, domain, attested in (
-        ("Report", report.DOMAIN, False),
+        ("Report", rows.DOMAIN, False),
         ("Attested report", report.ATTESTED_DOMAIN, True),
     ):
         payload = envelope.open_signed(HEX[title][0], RING, domain)
@@ -85,10 +112,12 @@ def maced(title: str, sender: str, receiver: str, domain: str) -> bytes:
 
 
 def test_maced_examples() -> None:
-    beat.Beat.decode(maced("Beat", "gateway", "meter", beat.Beat.DOMAIN))
-    configuration = beat.Configuration.decode(maced("Configuration", "gateway", "meter", beat.Configuration.DOMAIN))
+    hello.Beat.decode(maced("Beat", "gateway", "meter", hello.Beat.DOMAIN))
+    configuration = settings.Configuration.decode(
+        maced("Configuration", "gateway", "meter", settings.Configuration.DOMAIN)
+    )
     assert configuration.guarded is not None
-    guarded = beat.Guarded.decode(envelope.open_signed(configuration.guarded, RING, beat.Guarded.DOMAIN))
+    guarded = settings.Guarded.decode(envelope.open_signed(configuration.guarded, RING, settings.Guarded.DOMAIN))
     assert guarded.version == configuration.version
     signed = maced("Command", "dispatch", "station", command.MAC_DOMAIN)
     command.Command.decode(envelope.open_signed(signed, RING, command.Command.DOMAIN))
@@ -125,8 +154,8 @@ def test_reasons_and_suspicions() -> None:
 
 def test_settings() -> None:
     part = PARTS["Configuration"].split("#### 3.7.1 Settings")[1]
-    wanted = [[str(key), name, kind.words, "gateway"] for key, name, kind in beat.SETTINGS]
-    wanted += [[str(key), name, kind.words, "registrar"] for key, name, kind in beat.GUARDED]
+    wanted = [[str(key), name, kind.words, "gateway"] for key, name, kind in settings.SETTINGS]
+    wanted += [[str(key), name, kind.words, "registrar"] for key, name, kind in settings.GUARDED]
     assert [row[:4] for row in rows_of(part)[2:]] == wanted
 
 

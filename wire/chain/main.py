@@ -11,15 +11,15 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from wire import cbor, envelope
-from wire.beat import PUBLIC_KEY
 from wire.chain import merkle, slave
 from wire.errors import WireError
-from wire.fields import HASH, ID, TIME, Bytes, Int, List, Message, Row, Text, Uint
+from wire.fields import HASH, ID, PUBLIC_KEY, TIME, Bytes, Int, List, Message, Row, Text, Uint
 
 if TYPE_CHECKING:
     from wire.envelope import Signer, Verifier
 
 BODY_MAX = 1_000_000  # 8 Mbit
+BLOCK_MAX = 2 * BODY_MAX  # on the wire, with a full registry
 START = bytes(32)
 BLOCKS_MAX = 1_024
 
@@ -115,7 +115,7 @@ def seal(
 
 def decode(data: bytes) -> MainBlock:
     """Shape only, as `slave.decode`."""
-    value = cbor.decode(data, 5, 2 * BODY_MAX)
+    value = cbor.decode(data, 5, BLOCK_MAX)
     if (
         not isinstance(value, list)
         or len(value) != 2
