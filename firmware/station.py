@@ -48,6 +48,7 @@ class Station(Meter):
         self._closed = False  # what the relays were told
         self._moved_s = -config.relay_off_s_min
         self._set_w = 0
+        self._eased_w = self._eased_s = 0  # the set point before it last fell, and when that was
         self._control_s = 0
         self._refused = 0
         self._tokens = REFUSALS
@@ -144,7 +145,7 @@ class Station(Meter):
         view = safety.View()
         sample = self._sample
         view.acting = 1 if self.state == CHARGING else -1 if self.state == DISCHARGING else 0
-        view.limit_w = abs(self._set_w)
+        view.limit_w = self._limit_in_force()
         view.measured = sample is not None and self.missed < LOST_ROUNDS
         if sample is not None:
             volts, amps = sample.voltage_mv, sample.current_ma
@@ -164,6 +165,11 @@ class Station(Meter):
         view.link_lost = self.session.lost(self.clock.uptime_s)
         view.no_clock = self.clock.quality == rows.NONE
         return view
+
+    def _limit_in_force(self):
+        """A lower limit is held against what was measured once the inverter has had time to follow it."""
+        follows = self.clock.uptime_s - self._eased_s < safety.STUCK_S
+        return max(abs(self._set_w), self._eased_w) if follows else abs(self._set_w)
 
     def _is_stuck(self, view):
         """Told to open, but the contact says closed, or where there is none, current still flows."""
@@ -305,7 +311,10 @@ class Station(Meter):
         self._control_s = self.clock.uptime_s
         acting = self.state in (CHARGING, DISCHARGING)
         wanted_w = safety.allowed_w(self.config, self.order.action, self.order.limit_w) if acting else 0
+        before_w = abs(self._set_w)
         self._set_w = safety.ramped(self.config, self._set_w, wanted_w, seconds) if acting else 0
+        if abs(self._set_w) < before_w:
+            self._eased_w, self._eased_s = before_w, self.clock.uptime_s
         if self.converter is not None:
             self.converter.set(self._set_w)
         rests = self.state in (IDLE, LEASED) and self.converter is not None
