@@ -13,22 +13,18 @@ import json
 import signal
 import socket
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 from gateway import entries
 from gateway.config import Config, ConfigError, load
 from gateway.registry import open_enrolment
-from gateway.service import Clock, Gateway, load_key
+from gateway.service import Gateway, load_key
+from gateway.service_clock import Clock, WallClock
 from gateway.store import Store
+from gateway.store_read import Books
 from wire import envelope
 from wire.enrol import ALLIANCES, STATUS, Entry, id_text
-
-
-class WallClock:
-    def now_ms(self) -> int:
-        return time.time_ns() // 1_000_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,8 +62,8 @@ def serve(config: Config, clock: Clock) -> None:
 
     async def until_told() -> None:
         gateway = Gateway(config, load_key(config), clock, _say)
-        devices = len(gateway.registry.devices)
-        _say(f"gateway {config.name} {id_text(gateway.id)}: {devices} devices, block {gateway.height}")
+        devices, block = len(gateway.batches.registry.devices), gateway.batches.height
+        _say(f"gateway {config.name} {id_text(gateway.id)}: {devices} devices, block {block}")
         running = asyncio.ensure_future(gateway.run())
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, running.cancel)
@@ -103,34 +99,32 @@ def _check(args: argparse.Namespace, config: Config) -> int:
 
 
 def _status(args: argparse.Namespace, config: Config) -> int:
-    store = Store(config.data / "gateway.db")
-    counts = store.counts()
-    store.close()
+    books = Books.open(config.data / "gateway.db")
+    counts = books.counts()
+    books.close()
     _show(args, counts, [f"{name:18} {value}" for name, value in counts.items()])
     return 0
 
 
 def _devices(args: argparse.Namespace, config: Config) -> int:
-    store = Store(config.data / "gateway.db")
-    tracks = store.tracks()
+    books = Books.open(config.data / "gateway.db")
+    positions = books.positions()
     known = {}
-    for raw in store.entries():
+    for raw in books.entries():
         entry = Entry.decode(envelope.split(raw).payload)
-        track = tracks.get(entry.device)
         known[entry.device] = {
             "id": id_text(entry.device),
             "name": entry.name,
             "alliance": ALLIANCES[entry.alliance],
             "status": STATUS[entry.status],
             "serial": entry.serial,
-            "next_seq": track.position.next_seq if track else 0,
+            "next_seq": positions.get(entry.device, 0),
         }
     waiting = [
         {"id": id_text(id), "board": open_enrolment(raw)[0].board, "enrolment": raw.hex()}
-        for id, _, raw in store.enrolments()
-        if id not in known
+        for id, _, raw in books.enrolments()
     ]
-    store.close()
+    books.close()
     lines = [f"{one['id']}  {one['status']:8} {one['name']:20} {one['next_seq']} rows" for one in known.values()]
     lines += [f"{one['id']}  asks to be enrolled ({one['board']})" for one in waiting]
     _show(args, {"devices": list(known.values()), "enrolments": waiting}, lines)

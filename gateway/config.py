@@ -39,11 +39,19 @@ class Config:
     block_age_ms: int = 1_000
     period_s: int = 10
     commit_ms: int = 10  # how long a batch may gather before it is written
+    workers: int = 0  # processes that check signatures beside the service, once there is a backlog
+    backfill_ms: int = 0  # the pause between batches of a backlog without anything urgent
     http: str = "127.0.0.1:0"
     account: bytes | None = None  # the gateway's id where its key is not its first
 
 
-_RANGES = {"block_age_ms": (10, 60_000), "period_s": (1, 3_600), "commit_ms": (0, 1_000)}
+_RANGES = {
+    "block_age_ms": (10, 60_000),
+    "period_s": (1, 3_600),
+    "commit_ms": (0, 1_000),
+    "workers": (0, 16),
+    "backfill_ms": (0, 60_000),
+}
 _KEYS = {"name", "data", "alliance", "broker", "registrars", "dispatchers", "main", "schedule", "http", "account"}
 
 

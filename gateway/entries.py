@@ -7,7 +7,7 @@ Invariant: a file is renamed only after the entry is on disk, and taking one twi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,26 +17,19 @@ from wire.chain.keys import KeyRing
 from wire.enrol import Entry, id_text
 from wire.errors import WireError
 
-LOOK_S = 1.0
-
 
 @dataclass
-class Entries:
+class Folder:
     """`enter` makes an entry durable and puts it in force."""
 
-    folder: Path
-    enter: Callable[[bytes], Device]
+    path: Path
+    enter: Callable[[bytes], Awaitable[Device]]
     say: Callable[[str], None]
-    next_s: float = 0.0
 
-    def look(self, now_s: float) -> None:
-        """Takes what lies there, at most once a second."""
-        if now_s < self.next_s:
-            return
-        self.next_s = now_s + LOOK_S
-        for path in sorted(self.folder.glob("*.cose")):
+    async def look(self) -> None:
+        for path in sorted(self.path.glob("*.cose")):
             try:
-                device = self.enter(path.read_bytes())
+                device = await self.enter(path.read_bytes())
             except WireError as error:
                 self.say(f"entry {path.name} refused: {error}")
                 path.replace(path.with_suffix(".refused"))

@@ -32,7 +32,7 @@ class Stopped:
 
 @dataclass
 class Gate:
-    """`counters` are the last ones passed on, by station; the store keeps them."""
+    """`counters` are the last ones passed on, by station; who passes one on keeps its counter first."""
 
     verifier: Verifier
     counters: dict[bytes, int] = field(default_factory=dict)
@@ -48,5 +48,4 @@ class Gate:
         last = self.counters.get(command.station, -1)
         if command.counter <= last:
             return Stopped("replayed", f"counter {command.counter}, passed on already: {last}")
-        self.counters[command.station] = command.counter
         return Passed(command, raw)

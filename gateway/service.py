@@ -1,259 +1,242 @@
-"""The gateway as one process: MQTT in, one batch after another to disk, blocks out, beats and commands down.
+"""The gateway as one process: what runs beside what, from the start to the end.
 
-Owns: the order of a batch: intake → store → cut and seal → commit → acknowledge → beat. Key and data of this gateway.
-Refuses: acknowledging before the commit returned. A commit that fails throws the batch's effects away in memory too.
-Invariant: at any instant a kill -9 loses nothing that was acknowledged; starting is recovering.
+Owns: the loops (devices, beats, files, blocks up, commands down, what is polled, what people ask), their order at the
+start, and what becomes of a disk that takes nothing.
+Refuses: work of its own: a batch is service_batch.py's, each way up or down has its file.
+Invariant: starting is recovering; stopping, however, loses nothing that was acknowledged.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Coroutine
+from typing import Any
 
-from gateway import intake
-from gateway.beats import Beats
 from gateway.config import Config
-from gateway.cutter import Cutter
-from gateway.entries import Entries
+from gateway.cutter import Cut
+from gateway.down import Down
+from gateway.entries import Folder
 from gateway.forward import Forward
-from gateway.intake import Intake
 from gateway.lease import Gate, Passed
 from gateway.mqtt import Link, Message
-from gateway.node import Node
-from gateway.registry import Registry
-from gateway.sequence import Position
+from gateway.node import Account, Node
+from gateway.registry import Device
+from gateway.service_batch import Batches, ring
+from gateway.service_clock import Clock, SiteTime, mono_ms
 from gateway.store import Store
-from gateway.uplink import Down, Uplink
+from gateway.store_read import Books
+from gateway.uplink import Places, Uplink
 from wire import envelope, topics
 from wire.beat import Beat
-from wire.chain import slave
-from wire.chain.keys import KeyRing, PrivateKey, SharedKey
-from wire.chain.kinds import SlaveBlock
-from wire.enrol import Entry
+from wire.chain.keys import PrivateKey, SharedKey
 from wire.errors import WireError
-from wire.report import SYNCED
 
-if TYPE_CHECKING:
-    from gateway.registry import Device
-
-TICK_S = 0.05
+BATCH = 256  # messages: at 0.1 ms each others wait 25 ms at most
+LOOK_S = 1.0
 DISK_RETRY_S = 1.0
-
-
-class Clock(Protocol):
-    """The site clock. An emulated one also has `took` and `gave`: it stands still while a message is under way."""
-
-    def now_ms(self) -> int: ...
+BEATS_MS = 1_000
+MAC_KEYS_MAX = 4_096
 
 
 class Gateway:
     def __init__(self, config: Config, key: PrivateKey, clock: Clock, say: Callable[[str], None]) -> None:
         self.config = config
         self.key = key
-        self.id = config.account or key.kid
-        self.clock = clock
         self.say = say
+        self.time = SiteTime(clock)
         self.store = Store(config.data / "gateway.db")
-        self.registry = Registry(_ring(config.registrars))
-        self.gate = Gate(_ring(config.dispatchers), self.store.counters())
-        self.beats = Beats(config.period_s)
+        self.books = Books.open(config.data / "gateway.db")
+        self.batches = Batches(config, key, self.time, self.store, say)
+        self.id = self.batches.id
+        self.alarm = self.batches.alarm
+        self.gate = Gate(ring(config.dispatchers), self.store.counters())
+        self.link = Link(config.broker, f"tallygrid-{config.name}", self._on_link, self._on_lie)
+        self.entries = Folder(config.data / "entries", self.enter, say)
         self.sealed = asyncio.Event()
         self.stored = asyncio.Event()
-        self.link = Link(config.broker, f"tallygrid-{config.name}", lambda up, words: say(words))
-        self.mac_keys: dict[bytes, SharedKey] = {}
-        self.entries = Entries(config.data / "entries", self.enter, say)
-        self._took: Callable[[int], None] = getattr(clock, "took", _nothing)
-        self._gave: Callable[[int], None] = getattr(clock, "gave", _nothing)
-        for raw in self.store.entries():
-            self._enter(raw)
-        self._recover()
+        self.batches.on_stored = self.stored.set
+        self.batches.on_sealed = self._on_sealed
+        self._mac_keys: dict[bytes, SharedKey] = {}
+        self._nodes: list[Node] = []
 
-    def _recover(self) -> None:
-        """Everything in memory as the disk has it: at the start, and after a commit that failed."""
-        self.intake = Intake(self.id, self.registry, self.store.known_head, self.store.tracks())
-        for device, track in self.intake.tracks.items():
-            if device in self.registry.devices:
-                track.rating_w = self.registry.devices[device].rating_w
-        for held in self.store.held():
-            self.intake.take(topics.up(held.device, held.kind), held.raw)
-        self.height, self.tip = self.store.tip()
-        self.cutter = Cutter(self.config.block_age_ms)
-        self.waiting: list[int] = []
-        for row in self.store.waiting():
-            self.cutter.add(row.size, row.urgent, row.at_ms)
-            self.waiting.append(row.n)
+    @property
+    def registry_size(self) -> int:
+        return len(self.batches.registry.devices)
 
-    # ------------------------------------------------------------ registry
-
-    def _enter(self, raw: bytes) -> Device:
-        device = self.registry.take(raw)
-        self.mac_keys[device.id] = SharedKey(self.key.kid, self.key.mac_key(device.public_key))
+    async def enter(self, raw: bytes) -> Device:
+        device = await self.batches.enter(raw)
+        self._mac_keys.pop(device.id, None)
+        self.sealed.set()  # the entry goes up too
         return device
 
-    def enter(self, raw: bytes) -> Device:
-        """A registrar's entry: in force at once for intake, kept, and sent up with the next block. Once is enough."""
-        if self.store.has_entry(raw):
-            return self.registry.devices[Entry.decode(envelope.split(raw).payload).device]
-        device = self._enter(raw)
-        now_ms = self.clock.now_ms()
-        self.store.begin()
-        self.store.put_entry(device.id, raw)
-        self._queue(intake.Stored(device.id, "entry", raw, urgent=True), now_ms)
-        self.store.commit()
-        self.stored.set()
-        return device
+    def _on_link(self, up: bool, words: str) -> None:
+        self.alarm("broker", "", "" if up else words)
+        if up:
+            self.say(words)
 
-    # ------------------------------------------------------------ a batch
+    def _on_lie(self, words: str) -> None:
+        self.alarm("broker-lies", "", words)
 
-    def batch(self, messages: list[Message]) -> None:
-        """Takes messages in, makes them durable, acknowledges them, and seals what is due."""
-        now_ms = self.clock.now_ms()
-        if not messages and not self._cut_is_due(now_ms):
-            return
-        touched: set[bytes] = set()
-        self.store.begin()
-        for message in messages:
-            self._one(message, now_ms, touched)
-        self._seal(now_ms)
-        self.store.commit()
-        self.link.acknowledge(messages)
-        for device in touched:
-            self.beats.stored(device)
-        if touched:
-            self.stored.set()
-
-    def _cut_is_due(self, now_ms: int) -> bool:
-        due = self.cutter.due_ms()
-        return due is not None and now_ms >= due
-
-    def _one(self, message: Message, now_ms: int, touched: set[bytes]) -> None:
-        decision = self.intake.take(message.topic, message.payload)
-        if isinstance(decision, intake.Stored):
-            self._queue(decision, now_ms)
-            touched.add(decision.device)
-        elif isinstance(decision, intake.Held):
-            self.store.put_held(decision)
-            touched.add(decision.device)
-        elif isinstance(decision, intake.Greeted):
-            self.store.put_position(decision.device, self._position(decision.device))
-            self.beats.greet(decision.hello)
-        elif isinstance(decision, intake.Enrolling):
-            self.store.put_enrolment(decision.device, now_ms, decision.raw)
-        elif isinstance(decision, intake.Refused):
-            self.store.put_refused(now_ms, decision.device, decision.reason, decision.detail, message.payload)
-        elif decision.word == "gone":
-            self.beats.gone(decision.device)
-        else:
-            touched.add(decision.device)  # a duplicate: the device has not seen the beat that covers it
-
-    def _queue(self, stored: intake.Stored, now_ms: int) -> None:
-        for row in self.store.put(stored, now_ms):
-            self.cutter.add(row.size, row.urgent, row.at_ms)
-            self.waiting.append(row.n)
-        if stored.taken:
-            self.store.put_position(stored.device, self._position(stored.device))
-
-    def _position(self, device: bytes) -> Position:
-        return self.intake.tracks[device].position
-
-    def _seal(self, now_ms: int) -> None:
-        for cut in self.cutter.cut(now_ms):
-            rows, self.waiting = self.waiting[: cut.count], self.waiting[cut.count :]
-            block = slave.seal(
-                self.key,
-                self.store.raws(rows),
-                alliance=self.config.alliance,
-                gateway=self.id,
-                height=self.height + 1,
-                previous=self.tip,
-                urgency=cut.urgency,
-                time_s=now_ms // 1_000,
-            )
-            self.store.put_block(block, rows)
-            self.height, self.tip = block.header.height, block.header.hash()
-            self.sealed.set()
-
-    # ------------------------------------------------------------ down
-
-    def send_beats(self) -> None:
-        now_ms = self.clock.now_ms()
-        for device in self.beats.due(now_ms):
-            track = self.intake.tracks.get(device)
-            if track is None or device not in self.mac_keys:
-                continue
-            beat = self.beats.beat(device, track.position, now_ms, SYNCED)
-            raw = envelope.mac(self.mac_keys[device], Beat.DOMAIN, beat.encode())
-            self._gave(1)
-            self.link.publish(topics.down(device, "beat"), raw, qos=0)
-
-    def pass_on(self, passed: Passed) -> None:
-        self._gave(1)
-        self.link.publish(topics.down(passed.command.station, "command"), passed.raw, qos=1)
+    def _on_sealed(self, _: list[Cut]) -> None:
+        self.sealed.set()
 
     # ------------------------------------------------------------ life
 
     async def run(self) -> None:
-        tasks = [self._work(), self.link.run()]
-        nodes = []
-        main, schedule = self.config.main, self.config.schedule
-        if main is not None:
-            node = Node(main.url, self.key, self.id)
-            nodes.append(node)
-            uplink = Uplink(node, main.id, SlaveBlock.NUMBER, self.store, self.key, self.id, self.sealed, self.say)
-            tasks.append(uplink.run())
-        if schedule is not None:
-            node = Node(schedule.url, self.key, self.id)
-            nodes.append(node)
-            tasks.append(Forward(node, schedule.id, self.store, self.key, self.id, self.stored, self.say).run())
-            down = Down(node, schedule.id, self.gate, self.store, self._now_s, self.pass_on, self.say)
-            tasks.append(down.run())
+        loops = [self._devices(), self._beats(), self._files(), self.link.run(), *self._main(), *self._schedule()]
         try:
             async with asyncio.TaskGroup() as group:
-                for task in tasks:
-                    group.create_task(task)
+                for loop in loops:
+                    group.create_task(loop)
         finally:
-            for node in nodes:
+            for node in self._nodes:
                 await node.close()
+            await self.batches.checker.close()
+            self.books.close()
             self.store.close()
 
-    def _now_s(self) -> int:
-        return self.clock.now_ms() // 1_000
+    def _main(self) -> list[Coroutine[Any, Any, None]]:
+        chain = self.config.main
+        if chain is None:
+            return []
+        node = Node(chain.url, self.key, self.id)
+        self._nodes.append(node)
+        account = Account(node, chain.id, self.key, self.id)
+        uplink = Uplink(
+            main=account,
+            books=self.books,
+            store=self.store,
+            gateway=self.id,
+            sealed=self.sealed,
+            say=self.say,
+            alarm=self.alarm,
+            forked=self.batches.fork,
+            backfill_s=self.config.backfill_ms / 1_000,
+        )
+        places = Places(Account(node, chain.id, self.key, self.id), self.batches.place, self.alarm)
+        self.batches.ask = places.ask
+        return [uplink.run(), places.run()]
 
-    async def _work(self) -> None:
+    def _schedule(self) -> list[Coroutine[Any, Any, None]]:
+        chain = self.config.schedule
+        if chain is None:
+            return []
+        node = Node(chain.url, self.key, self.id)
+        self._nodes.append(node)
+        account = Account(node, chain.id, self.key, self.id)
+        forward = Forward(account, self.store, self.books, self.stored, self.say, self.alarm, self.time.hold)
+        down = Down(
+            node=node,
+            chain=chain.id,
+            gate=self.gate,
+            store=self.store,
+            now_s=self.time.now_s,
+            mine=self._mine,
+            pass_on=self.pass_on,
+            say=self.say,
+            alarm=self.alarm,
+        )
+        return [forward.run(), down.run()]
+
+    def _mine(self, station: bytes) -> bool:
+        known = self.batches.registry.devices.get(station)
+        return known is not None and known.gateway == self.id
+
+    # ------------------------------------------------------------ devices
+
+    async def _devices(self) -> None:
         while True:
             try:
-                await asyncio.wait_for(self.link.arrived.wait(), TICK_S)
-                await asyncio.sleep(self.config.commit_ms / 1_000)
+                await asyncio.wait_for(self.link.arrived.wait(), self._patience_s())
+                if len(self.link.inbox) < BATCH:
+                    await asyncio.sleep(self.config.commit_ms / 1_000)
             except TimeoutError:
                 pass
-            messages = self.link.take()
-            while True:
-                try:
-                    self.batch(messages)
-                    self.entries.look(asyncio.get_running_loop().time())
-                    break
-                except sqlite3.OperationalError as error:
-                    # Disk full or not writable: nothing is acknowledged until it can be written.
-                    self.say(f"cannot store: {error}; acknowledging nothing until it works")
-                    self.store.rollback()
-                    self._recover()
-                    await asyncio.sleep(DISK_RETRY_S)
-            self.send_beats()
-            if messages:
-                self._took(len(messages))
+            messages = self.link.take(BATCH)
+            if messages or self.batches.due():
+                await self._through(messages)
 
+    def _patience_s(self) -> float:
+        """Until the next block is due; a while where nothing waits."""
+        due_ms = self.batches.cutter.due_ms()
+        return 1.0 if due_ms is None else min(max(due_ms - mono_ms(), 0) / 1_000, 1.0)
 
-def _nothing(_: int) -> None:
-    """A clock that does not wait for us need not hear what is under way."""
+    async def _through(self, messages: list[Message]) -> None:
+        """However long the disk takes: until then nothing of this is acknowledged, and nothing else is taken."""
+        while True:
+            try:
+                wanting = await self.batches.take(messages, backlog=len(self.link.inbox) >= BATCH)
+                break
+            except sqlite3.OperationalError as error:
+                self.alarm("disk", "", f"cannot store: {error}; nothing is acknowledged until it works")
+                self.batches.recover()
+                await asyncio.sleep(DISK_RETRY_S)
+        self.alarm("disk", "", "")
+        self.link.acknowledge(messages)
+        now_ms = self.time.now_ms()
+        for device in wanting:
+            self.batches.beats.want(device, now_ms)
+        self.send_beats(now_ms)
+        if messages:
+            self.time.took(len(messages))
 
+    # ------------------------------------------------------------ down
 
-def _ring(public_keys: list[bytes]) -> KeyRing:
-    ring = KeyRing()
-    for key in public_keys:
-        ring.add(key)
-    return ring
+    async def _beats(self) -> None:
+        """By the site's time: a beat's period is a promise to devices."""
+        beats = self.batches.beats
+        while True:
+            soon_ms = self.time.now_ms() + BEATS_MS
+            due_ms = beats.next_ms()
+            await self.time.sleep_until(soon_ms if due_ms is None else min(due_ms, soon_ms))
+            async with self.store.lock:  # not while memory is ahead of the disk
+                self.send_beats(self.time.now_ms())
+
+    def send_beats(self, now_ms: int) -> None:
+        for beat in self.batches.beats.due(now_ms, self.time.quality()):
+            raw = envelope.mac(self._mac_key(beat.id), Beat.DOMAIN, beat.encode())
+            self._publish(topics.down(beat.id, "beat"), raw, qos=0)
+
+    def _mac_key(self, device: bytes) -> SharedKey:
+        """Under the device's newest key: after a rotation the first such beat is the switch."""
+        key = self._mac_keys.get(device)
+        if key is None:
+            if len(self._mac_keys) >= MAC_KEYS_MAX:
+                self._mac_keys.pop(next(iter(self._mac_keys)))
+            registry = self.batches.registry
+            public_key = registry.keys.public_key(registry.devices[device].kids[-1])
+            key = self._mac_keys[device] = SharedKey(self.key.kid, self.key.mac_key(public_key))
+        return key
+
+    def pass_on(self, passed: Passed) -> None:
+        self._publish(topics.down(passed.command.station, "command"), passed.raw, qos=1)
+
+    def _publish(self, topic: str, payload: bytes, qos: int) -> None:
+        self.time.gave(1)
+        self.link.publish(topic, payload, qos)
+
+    # ------------------------------------------------------------ what happens once a second
+
+    async def _files(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_S)
+            try:
+                await self.entries.look()
+                await self._note()
+            except sqlite3.OperationalError as error:
+                self.alarm("disk", "", f"cannot store: {error}; nothing is acknowledged until it works")
+
+    async def _note(self) -> None:
+        step_ms = self.time.stepped_ms()
+        if step_ms:
+            self.alarm("clock-step", "", f"by {step_ms / 1_000:+.0f} s")
+        elif not self.time.doubted():
+            self.alarm("clock-step", "", "")
+        if self.batches.alarms.changed:
+            async with self.store.writing():
+                self.batches.write_alarms()
+            self.batches.alarms.changed.clear()
 
 
 def load_key(config: Config) -> PrivateKey:

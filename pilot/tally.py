@@ -10,7 +10,7 @@ import statistics
 from typing import Any
 
 from gateway.registry import open_enrolment
-from gateway.store import Store
+from gateway.store_read import Books
 from ledger.client import ChainClient
 from pilot.founding import Founded
 from pilot.story import Figures
@@ -23,7 +23,7 @@ from wire.errors import WireError
 
 
 async def summary_of(founded: Founded, clients: dict[str, ChainClient], figures: Figures) -> str:
-    store = Store(founded.folder / "gateway" / "gateway.db")
+    store = Books.open(founded.folder / "gateway" / "gateway.db")
     counts = store.counts()
     store.close()
     heights = [str((await clients[sort].status())[0]) for sort in founded.chains]
@@ -60,7 +60,7 @@ async def figures_of(
 
 def _readings(founded: Founded) -> dict[str, int]:
     """Counted anew from the gateway's disk: every block linked and signed, every row's device signature checked."""
-    store = Store(founded.folder / "gateway" / "gateway.db")
+    store = Books.open(founded.folder / "gateway" / "gateway.db")
     counts = store.counts()
     devices, gateways = KeyRing(), KeyRing()
     gateways.add(founded.keys["gateway"].public_key)

@@ -23,7 +23,7 @@ FILE_LINES, FILE_MEDIAN = 500, 200
 
 # What touches the world. Of firmware the pure middle is named instead: most of it is drivers and loops.
 SHELL = {
-    "gateway": ("mqtt", "modbus", "store", "uplink", "service", "cli", "forward", "node"),
+    "gateway": ("mqtt", "modbus", "store", "uplink", "down", "service", "verify", "cli", "forward", "node"),
     "ledger": ("engines/", "store", "api", "service", "cli", "relayer", "courier", "signatures"),
 }
 PURE_FIRMWARE = ("registers", "journal", "safety", "session", "rows", "crypto/")

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.entries import Entries, drop
+from gateway.entries import Folder, drop
 from gateway.service import Gateway
-from gateway.store import Store
-from tests.gateway.test_live import KEY, REGISTRAR, Wall, config
+from gateway.store_read import Books
+from tests.gateway.rig import KEY, REGISTRAR, Wall, config
 from tests.softdevice import SoftDevice
 from wire.chain.keys import PrivateKey
 from wire.errors import WireError
@@ -24,13 +24,13 @@ def look_in(folder: Path, said: list[str]) -> int:
 
     async def look() -> None:
         gateway = Gateway(config(1, folder), KEY, Wall(), said.append)
-        gateway.entries.look(1.0)
+        await gateway.entries.look()
         gateway.store.close()
 
     asyncio.run(look())
-    store = Store(folder / "gateway.db")
-    count = len(list(store.entries()))
-    store.close()
+    books = Books.open(folder / "gateway.db")
+    count = len(list(books.entries()))
+    books.close()
     return count
 
 
@@ -70,11 +70,11 @@ def test_a_foreign_entry_is_not_even_dropped(tmp_path: Path) -> None:
 
 
 def test_a_disk_that_fails_leaves_the_file_for_later(tmp_path: Path) -> None:
-    def fail(_: bytes) -> object:
+    async def fail(_: bytes) -> object:
         raise sqlite3.OperationalError("disk is full")
 
     drop(tmp_path, SoftDevice("one").entry(REGISTRAR, KEY.kid), [REGISTRAR.public_key])
-    entries = Entries(tmp_path, fail, print)  # type: ignore[arg-type]
+    folder = Folder(tmp_path, fail, print)  # type: ignore[arg-type]
     with pytest.raises(sqlite3.OperationalError):
-        entries.look(1.0)
+        asyncio.run(folder.look())
     assert [path.suffix for path in tmp_path.iterdir()] == [".cose"]

@@ -16,7 +16,7 @@ def chain(lengths: list[int], start: int = 0, head: bytes = HEAD_START, wh: int 
         for _ in range(length):
             wh += 5
             rows.append(encode_row(60, wh, 0, 300, 230_000, 1_300))
-        report = Report(ID, 1, start, head, 1_700_000_000, 2, rows)
+        report = Report(ID, 1, start, head, 1_700_000_000 + 60 * start, 2, rows)
         reports.append(report)
         start, head = report.next_seq, report.next_head
     return reports
@@ -42,7 +42,7 @@ def test_early_ones_are_held_and_taken_when_the_gap_is_filled() -> None:
     assert take(track, b) == ("held", 0)
     assert take(track, a) == ("taken", 3)
     assert not track.gap()
-    assert track.position == Position(6, c.next_head, (30, 0))
+    assert track.position == Position(6, c.next_head, (30, 0), c.time_s + 120)
 
 
 def test_a_repeat_is_a_duplicate_and_another_history_a_clone() -> None:
@@ -69,7 +69,7 @@ def test_held_reports_are_bounded() -> None:
     late = chain([1] * (HELD_MAX + 3))[1:]
     track = Track()
     words = [take(track, report)[0] for report in late]
-    assert words == ["held"] * HELD_MAX + ["full"] * 2
+    assert words == ["held"] * HELD_MAX + ["held-full"] * 2
 
 
 def coarse(first: Report, last: Report, **changed: object) -> Coarse:
