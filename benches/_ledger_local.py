@@ -28,7 +28,7 @@ from wire.chain import header as comet
 from wire.chain import kinds, merkle, tx
 from wire.chain.header import BlockID, Commit, CommitSig, Header, Validator
 from wire.chain.kinds import SCHEDULE, TRANSACTION
-from wire.enrol import kid_of
+from wire.ids import kid_of
 
 BATCH = 1_000
 UNDER_WAY = 4  # batches that the loader has sent and not yet been answered

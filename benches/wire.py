@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from benches import _fuzz
-from wire import envelope, report
+from wire import envelope, report, rows
 from wire.chain import merkle
 from wire.chain.keys import KeyRing, PrivateKey, point
 
@@ -74,8 +74,8 @@ def _seconds(call: Callable[[], object], times: int) -> float:
 
 def _report() -> bytes:
     """Ten rows as a household's meter makes them after a year."""
-    rows = [report.encode_row(60, 3_120_450 + 6 * i, 1_204, 360 + i, 231_200 - 37 * i, 1_590 + i) for i in range(10)]
-    return report.encode(os.urandom(8), 3, 525_600, os.urandom(32), 1_760_000_000, report.SYNCED, rows)
+    made = [rows.encode_row(60, 3_120_450 + 6 * i, 1_204, 360 + i, 231_200 - 37 * i, 1_590 + i) for i in range(10)]
+    return rows.encode(os.urandom(8), 3, 525_600, os.urandom(32), 1_760_000_000, rows.SYNCED, made)
 
 
 def _decoding() -> dict[str, float]:
@@ -88,8 +88,8 @@ def _verifying() -> dict[str, float]:
     key = PrivateKey.derive("bench")
     ring = KeyRing()
     ring.add(key.public_key)
-    signed = envelope.split(envelope.sign(key, report.DOMAIN, _report()))
-    message = envelope.to_sign(signed.kid, report.DOMAIN, signed.payload)
+    signed = envelope.split(envelope.sign(key, rows.DOMAIN, _report()))
+    message = envelope.to_sign(signed.kid, rows.DOMAIN, signed.payload)
     public = point(key.public_key)
     algorithm = ec.ECDSA(hashes.SHA256())
     r, s = (int.from_bytes(half, "big") for half in (signed.signature[:32], signed.signature[32:]))

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from tests.wire.readers import plain
-from wire import beat, cbor, command, enrol, envelope, report
+from wire import cbor, command, enrol, envelope, ids, settings
 from wire.chain import main as main_block
 from wire.chain import merkle, slave
 from wire.chain.keys import PrivateKey, SharedKey
+from wire.rows import advance
 
 HERE = Path(__file__).parent
 KEY = PrivateKey.derive("vectors", "device")
@@ -121,7 +122,7 @@ def report_cases() -> Iterator[Case]:
     raw = cbor.encode(values)
     next_head = H1
     for row in rows():
-        next_head = report.advance(next_head, cbor.encode(row))
+        next_head = advance(next_head, cbor.encode(row))
     head = list(head_values().values())
     yield good("report", "three rows", raw, [head, rows(), next_head])
     yield from broken("report", values)
@@ -146,7 +147,7 @@ def report_cases() -> Iterator[Case]:
 def _chained(row: list[Any], times: int) -> bytes:
     head = H1
     for _ in range(times):
-        head = report.advance(head, cbor.encode(row))
+        head = advance(head, cbor.encode(row))
     return head
 
 
@@ -204,7 +205,7 @@ def row_cases() -> Iterator[Case]:
 ENROLMENT = {1: ID, 2: KEY.public_key, 3: 0, 4: "esp32-c3", 5: H1}
 ENROLLED = envelope.sign(KEY, enrol.Enrolment.DOMAIN, cbor.encode(ENROLMENT))
 ASSIGNED = envelope.sign(ACCOUNT, enrol.Assignment.DOMAIN, cbor.encode({1: ID, 2: ACCOUNT.kid, 3: 1}))
-GUARDED = envelope.sign(REGISTRAR, beat.Guarded.DOMAIN, cbor.encode({1: ID, 2: 3, 3: {43: 5_000}}))
+GUARDED = envelope.sign(REGISTRAR, settings.Guarded.DOMAIN, cbor.encode({1: ID, 2: 3, 3: {43: 5_000}}))
 NONCE = bytes(range(16))
 
 # kind, a good one's values by key, and values that one field may not have.
@@ -300,7 +301,7 @@ def envelope_cases() -> Iterator[Case]:
 
 
 def name_cases() -> Iterator[Case]:
-    text = enrol.id_text(ID)
+    text = ids.id_text(ID)
     yield good("id", "a kid", text.encode(), ID)
     yield good("id", "zeros", b"a" * 13, bytes(8))
     yield good("id", "ones", b"7777777777776", b"\xff" * 8)

@@ -7,16 +7,16 @@ Invariant: a reader gives back what it read and the bytes that this encodes to; 
 import json
 import sys
 
-from wire import beat, cbor, command, enrol, envelope, report, topics, units
+from wire import cbor, command, enrol, envelope, hello, ids, report, settings, state, topics, units
 from wire.errors import WireError
 
 MESSAGES = (
     ("coarse", report.Coarse),
-    ("state", report.State),
-    ("hello", beat.Hello),
-    ("beat", beat.Beat),
-    ("configuration", beat.Configuration),
-    ("guarded", beat.Guarded),
+    ("state", state.State),
+    ("hello", hello.Hello),
+    ("beat", hello.Beat),
+    ("configuration", settings.Configuration),
+    ("guarded", settings.Guarded),
     ("command", command.Command),
     ("receipt", command.Receipt),
     ("enrolment", enrol.Enrolment),
@@ -73,12 +73,12 @@ def read_topic(raw):
 
 
 def read_id(raw):
-    id = enrol.id_bytes(raw.decode())
-    return id, enrol.id_text(id).encode()
+    id = ids.id_bytes(raw.decode())
+    return id, ids.id_text(id).encode()
 
 
 def read_kid(raw):
-    return enrol.kid_of(raw), raw
+    return ids.kid_of(raw), raw
 
 
 def read_row(raw):

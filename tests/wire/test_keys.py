@@ -7,11 +7,11 @@ import os
 import pytest
 
 from wire import envelope
-from wire.beat import Beat
 from wire.chain.keys import ORDER, KeyRing, PrivateKey, SharedKey, point, verify
-from wire.enrol import id_bytes, id_text, kid_of
 from wire.errors import WireError
-from wire.report import HEAD_START
+from wire.hello import Beat
+from wire.ids import id_bytes, id_text, kid_of
+from wire.rows import HEAD_START
 
 # RFC 6979 A.2.5, typed in.
 KEY = PrivateKey.from_secret(bytes.fromhex("C9AFA9D845BA75166B5C215767B1D6934E50C3DB36E89B127B8A622B120F6721"))

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from tests.softdevice import SoftDevice
-from wire import envelope, report
+from wire import envelope, rows
 from wire.chain import slave
 from wire.chain.keys import KeyRing, PrivateKey
 from wire.command import Command
@@ -41,7 +41,7 @@ COMMAND = envelope.sign(
     ).encode(),
 )
 OURS = (
-    (REPORT, report.DOMAIN, DEVICE.key),
+    (REPORT, rows.DOMAIN, DEVICE.key),
     (COMMAND, Command.DOMAIN, DISPATCH),
     (BLOCK.signed, slave.SlaveHeader.DOMAIN, GATEWAY),
 )
@@ -64,11 +64,11 @@ def test_pycose_reads_ours(pycose_python: str) -> None:
 def test_we_take_what_pycose_signs(pycose_python: str) -> None:
     payload = envelope.split(REPORT).payload
     x, y = DEVICE.key.public_key[1:33].hex(), DEVICE.key.public_key[33:].hex()
-    wish = [payload.hex(), report.DOMAIN, DEVICE.id.hex(), DEVICE.key.secret().hex(), x, y]
+    wish = [payload.hex(), rows.DOMAIN, DEVICE.id.hex(), DEVICE.key.secret().hex(), x, y]
     raw = bytes.fromhex(str(peer(pycose_python, "sign", wish)))
     ring = KeyRing()
     ring.add(DEVICE.key.public_key)
-    assert envelope.open_signed(raw, ring, report.DOMAIN) == payload
+    assert envelope.open_signed(raw, ring, rows.DOMAIN) == payload
 
 
 @pytest.mark.parametrize(("raw", "domain", "key"), OURS)
