@@ -17,8 +17,8 @@ from ledger.contracts.grants import CLOSING, OPEN
 from ledger.relayer import header_for
 from wire.chain import kinds
 from wire.chain.rest import NodeDown
-from wire.enrol import id_bytes
 from wire.errors import WireError
+from wire.ids import id_bytes
 
 POLL_S = 0.25
 RETRY_S = 1.0

@@ -24,7 +24,7 @@ from ledger.state import Reader
 from wire.chain import kinds
 from wire.chain.kinds import ROLES
 from wire.chain.tx import SignedTx
-from wire.enrol import id_bytes, id_text, kid_of
+from wire.ids import id_bytes, id_text, kid_of
 
 COMPANY, USER, STATION, REGULATOR, AUDITOR, GATEWAY, RELAY, REGISTRAR, DISPATCH = range(len(ROLES.names))
 GOVERNORS = (COMPANY, REGISTRAR)

@@ -15,8 +15,9 @@ from ledger.contracts import signed
 from ledger.contracts.shelf import Shelf
 from ledger.state import Reader
 from wire import cbor, envelope
-from wire.enrol import ROLES, STATUS, id_text, kid_of
+from wire.enrol import ROLES, STATUS
 from wire.fields import Message
+from wire.ids import id_text, kid_of
 
 METER, STATION, GATEWAY = range(len(ROLES.names))
 ACTIVE, ROTATED, REVOKED = range(len(STATUS.names))

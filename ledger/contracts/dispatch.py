@@ -29,9 +29,9 @@ from ledger.contracts.mechanism import DEMANDS, LINES, STATIONS
 from ledger.contracts.shelf import Shelf, on
 from ledger.dispatch import Decision, Demand, Flipped, Granted, Left, Rules, Side, Table, Waits, Why
 from ledger.state import Reader
-from wire import report
 from wire.chain import kinds
-from wire.enrol import id_text
+from wire.ids import id_text
+from wire.state import State
 
 
 def _run(ctx: Context, step: Callable[[Table, Rules], list[Decision]]) -> None:
@@ -258,7 +258,7 @@ def _cancel(ctx: Context, body: kinds.Cancel) -> None:
 
 
 def _state(ctx: Context, body: kinds.StationState) -> None:
-    word = report.State.decode(devices.open_claimed(ctx.state, body.state, report.State))
+    word = State.decode(devices.open_claimed(ctx.state, body.state, State))
     accounts.require_account(ctx, word.id, accounts.STATION)
     ctx.require(word.stored_wh <= word.capacity_wh, "bad-state", "holds more than it can")
     old = STATIONS.get(ctx.state, word.id)

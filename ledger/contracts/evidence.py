@@ -29,9 +29,11 @@ from ledger.contracts.grants import GRANTS
 from ledger.contracts.shelf import Shelf
 from ledger.state import Reader
 from wire import envelope, report, units
+from wire import rows as wire_rows
 from wire.chain.kinds import EVIDENCE
-from wire.enrol import id_text, kid_of
-from wire.report import EVENTS, HEAD_START, Coarse, Report
+from wire.ids import id_text, kid_of
+from wire.report import Coarse, Report
+from wire.rows import EVENTS, HEAD_START, NONE
 
 HOUR_S = 3_600
 REPORT, ATTESTED, COARSE = range(len(EVIDENCE.names))
@@ -89,7 +91,7 @@ def take(ctx: Context, kind: int, raw: bytes) -> tuple[bytes, list[Interval]]:
     rows = report.decode(payload, attested=kind == ATTESTED)
     if kind == ATTESTED:
         ctx.require(rows.gateway == devices.in_force(ctx.state, rows.id).gateway, "wrong-id", "another gateway's word")
-    index = _open(ctx, rows.id, raw, report.ATTESTED_DOMAIN if kind == ATTESTED else report.DOMAIN)
+    index = _open(ctx, rows.id, raw, report.ATTESTED_DOMAIN if kind == ATTESTED else wire_rows.DOMAIN)
     return rows.id, list(_follow(ctx, rows, index))
 
 
@@ -152,13 +154,13 @@ def _interval(at: Position, row: list[Any], time_s: int) -> Interval | None:
 
 def _latest_s(ctx: Context, quality: int) -> int:
     """Up to when a time that a device gives is one."""
-    return ctx.time_s + parameters.get(ctx.state, "drift_s") if quality != report.NONE else -1
+    return ctx.time_s + parameters.get(ctx.state, "drift_s") if quality != NONE else -1
 
 
 def _before_grants(ctx: Context, rows: Report) -> bool:
     needed = NEEDED_BY.get(ctx.state, rows.id) or ()
     opened = [GRANTS.need(ctx.state, number, "unknown-grant").opened_s for number in needed]
-    return not opened or (rows.quality != report.NONE and rows.time_s <= min(opened))
+    return not opened or (rows.quality != NONE and rows.time_s <= min(opened))
 
 
 def _step(at: Position, row: list[Any], time_s: int) -> tuple[Position, Interval | None]:

@@ -30,7 +30,7 @@ from ledger.state import Draft, Reader, freeze
 from wire import cbor
 from wire.chain import kinds
 from wire.chain.kinds import AMOUNT, SCHEDULE, TRANSACTION
-from wire.enrol import id_text
+from wire.ids import id_text
 
 EXCHANGE, PURCHASE = range(2)
 

@@ -22,7 +22,7 @@ from ledger.contracts import accounts, parameters
 from ledger.contracts.shelf import Counter, Shelf
 from ledger.state import Draft, Reader
 from wire import cbor
-from wire.enrol import id_bytes, id_text
+from wire.ids import id_bytes, id_text
 
 POOL = b"pool"
 _PREFIX = b"purse/"

@@ -27,7 +27,8 @@ from ledger.contracts.shelf import Shelf, on
 from ledger.state import freeze
 from wire import cbor, envelope
 from wire.chain import kinds
-from wire.enrol import Assignment, Enrolment, Entry, id_text, kid_of
+from wire.enrol import Assignment, Enrolment, Entry
+from wire.ids import id_text, kid_of
 
 
 def _tuple(*cells: Any) -> tuple[Any, ...]:

@@ -32,8 +32,8 @@ from ledger.state import Reader
 from wire import command
 from wire.chain import kinds
 from wire.command import OUTCOMES
-from wire.enrol import id_text
 from wire.errors import WireError
+from wire.ids import id_text
 
 PPM = 1_000_000
 POOL_UWH_MAX = 1 << 60  # far above any grant's, far below what a value in the state can be

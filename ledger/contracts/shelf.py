@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 from ledger.app import Context, Handler, Refused
 from ledger.state import Draft, Reader
 from wire.chain.kinds import Kind
-from wire.enrol import id_text
+from wire.ids import id_text
 
 Row = TypeVar("Row", bound=tuple[Any, ...])
 K = TypeVar("K", bound=Kind)

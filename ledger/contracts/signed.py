@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
 from wire import cbor, envelope
 from wire.chain import keys
-from wire.enrol import id_text, kid_of
 from wire.errors import WireError
+from wire.ids import id_text, kid_of
 
 _point = lru_cache(4_096)(keys.point)
 

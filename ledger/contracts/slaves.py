@@ -21,10 +21,12 @@ from ledger.contracts import devices, signed
 from ledger.contracts.shelf import Shelf, on
 from ledger.state import Reader
 from wire import envelope, report
+from wire import rows as wire_rows
 from wire.chain import kinds, slave
-from wire.enrol import id_bytes, id_text
 from wire.errors import WireError
-from wire.report import HEAD_START, Coarse
+from wire.ids import id_bytes, id_text
+from wire.report import Coarse
+from wire.rows import HEAD_START
 
 
 class Sealed(NamedTuple):
@@ -99,7 +101,7 @@ def _range(message: bytes) -> tuple[bytes, int, bytes, int, bytes, str]:
     fields = payload[0] & 0x1F if payload else 0
     if fields in (7, 9):
         rows = report.decode(payload, attested=fields == 9)
-        domain = report.ATTESTED_DOMAIN if fields == 9 else report.DOMAIN
+        domain = report.ATTESTED_DOMAIN if fields == 9 else wire_rows.DOMAIN
         return rows.id, rows.seq, rows.head, rows.next_seq, rows.next_head, domain
     coarse = Coarse.decode(payload)
     return coarse.id, coarse.seq, coarse.head, coarse.next_seq, coarse.next_head, Coarse.DOMAIN
