@@ -17,8 +17,9 @@ from ledger.client import ChainClient
 from pilot.founding import Founded
 from wire import envelope
 from wire.chain import kinds
-from wire.enrol import ALLIANCES, Assignment, Enrolment, Entry, id_text
+from wire.enrol import ALLIANCES, Assignment, Enrolment, Entry
 from wire.errors import WireError
+from wire.ids import id_text
 
 PPM_PER_PERMILLE = 1_000
 POLL_S = 0.2

@@ -14,33 +14,43 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from hardware.emulator.clock import SiteClock
 from hardware.site.model import Participant
 from ledger.client import ChainClient
 from ledger.dispatch import Side, Why
 from pilot.founding import Founded
+from pilot.pursuit import Followed, Pursuit, Rating
+from pilot.witness import FAULT, Doing
 from wire.chain import kinds
 from wire.chain.rest import NodeDown
-from wire.enrol import id_text
 from wire.errors import WireError
+from wire.ids import id_text
 
 DEADLINE_S = 600  # for a purchase to arrive on the schedule chain
 POLL_S = 0.1
-UNITS_PER_ORDER = 2
-ORDERS_OPEN = 3  # of one household
+UNITS_PER_ORDER = 1
+ORDERS_OPEN = 6  # of one household
+BUY_PAUSE_S = (1.0, 3.0)
 SELL_PAUSE_S = (20.0, 40.0)
-LIMIT_W = 1_500
+SETTLE_S = 120
+ADVANCED_ORDERS = 100
+LIMIT_W = 900
+FAULTS = {
+    "link-down": ("the link of {} is cut: it measures on and keeps what it cannot send", "the link of {} heals"),
+    "power-cut": ("{} loses its power", "{} has power again"),
+}
 WHY = {Why.QUOTA: "its units are done", Why.TRIP: "the station tripped", Why.LEASE: "its lease ended"}
 
 
 @dataclass
 class Figures:
+    pursuit: Pursuit = field(default_factory=lambda: Pursuit({}))
     purchases: int = 0
     commands: int = 0
     receipts: int = 0
     units: int = 0
     trips: int = 0
     transfer_ms: list[float] = field(default_factory=list)
-    purchase_to_relay_ms: list[float] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
 
 
@@ -62,10 +72,9 @@ class Story:
     founded: Founded
     wallets: dict[str, Wallet]
     ids: dict[str, bytes]  # boards
-    now_s: Callable[[], int]
+    clock: SiteClock
     tell: Callable[[str], None]
     figures: Figures = field(default_factory=Figures)
-    _granted: dict[bytes, list[float]] = field(default_factory=dict)  # station -> when purchases behind its order began
 
     def __post_init__(self) -> None:
         ledger = self.founded.site.ledger
@@ -75,6 +84,19 @@ class Story:
         self.names = {self.founded.account(name): name for name in self.founded.keys}
         stations = {one.device: one.name for one in ledger.participants if one.role == "station"}
         self.names |= {id: stations.get(board, board) for board, id in self.ids.items()}
+        self.stations = [self.ids[board] for board in stations if board is not None]
+        self.figures.pursuit = Pursuit({id: Followed(self._rating(id)) for id in self.stations})
+
+    def _rating(self, station: bytes) -> Rating:
+        site = self.founded.site
+        board = next(one for one in site.boards if self.ids[one.name] == station)
+        places = {sensor.at for sensor in board.sensors}
+        store = next(one for one in site.stations if one.name in places)
+        return Rating(board.name, store.charge_w_max, store.discharge_w_max)
+
+    async def _pause(self, seconds: float) -> None:
+        """Of site time."""
+        await self.clock.sleep_until(self.clock.now_ms() + int(seconds * 1_000))
 
     async def run(self) -> None:
         ledger = self.founded.site.ledger
@@ -83,7 +105,7 @@ class Story:
         company = next(one.name for one in ledger.participants if one.role == "company")
         async with asyncio.TaskGroup() as group:
             group.create_task(self._watch())
-            group.create_task(self._advance(company))
+            group.create_task(self._settle(company))
             for number, user in enumerate(users):
                 source = random.Random(f"{self.founded.site.story.seed} {number}")
                 play = self._sell if self._has_panels(user) else self._buy
@@ -104,18 +126,29 @@ class Story:
             except WireError as refusal:
                 self.figures.errors.append(f"{user.name}: {refusal}")
                 self.tell(f"{user.name} was refused: {refusal}")
-            await asyncio.sleep(1.0)
+            await self._pause(1.0)
 
     # ------------------------------------------------------------ what participants do
 
-    async def _advance(self, company: str) -> None:
-        """Acquisition S1: the company's rights at each station, from which sellers are paid."""
+    async def _settle(self, company: str) -> None:
+        """Acquisition S1: the company's rights at each station, from which sellers are paid; supply S7: after a period
+        the stations pay all they have to the company, and the next period begins."""
         schedule = self.wallets[company].schedule
-        for board, station in self.ids.items():
-            if any(one.name == board and one.role == "station" for one in self.founded.site.boards):
-                amount = self.order_wh * 100
-                outcome = (await schedule.send(kinds.Advance(station=station, amount=amount)))[0]
-                self._expect(outcome.reason, f"the company advances {amount} Wh of rights to {self.names[station]}")
+        while True:
+            for station in self.stations:
+                amount = self.order_wh * ADVANCED_ORDERS
+                await self._as_company(schedule, kinds.Advance(station=station, amount=amount), "advances rights to")
+            await self._pause(SETTLE_S)
+            for station in self.stations:
+                await self._as_company(schedule, kinds.SettlePeriod(station=station), "settles the period with")
+
+    async def _as_company(self, schedule: ChainClient, body: kinds.Advance | kinds.SettlePeriod, verb: str) -> None:
+        try:
+            outcome = (await schedule.send(body))[0]
+        except NodeDown as down:
+            self.tell(f"the company waits: {down}")
+            return
+        self._expect(outcome.reason, f"the company {verb} {self.names[body.station]}")
 
     async def _heard(self, user: Participant) -> None:
         """Until the schedule chain has heard of the user's meter and of a station: before that nothing is taken."""
@@ -123,7 +156,7 @@ class Story:
         schedule = self.wallets[user.name].schedule
         meter = id_text(self.ids[user.device])
         while meter not in [row["id"] for row in await schedule.query("positions")] or not await self._stations():
-            await asyncio.sleep(POLL_S * 2)
+            await self._pause(POLL_S * 2)
 
     async def _stations(self) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = await self.wallets["observer"].schedule.query("stations")
@@ -136,7 +169,7 @@ class Story:
         if balance < self.order_wh:
             await self._purchase(wallet, company, self.order_wh, balance)
         await self._order(wallet, user, Side.BUY)
-        await asyncio.sleep(source.uniform(2.0, 5.0))
+        await self._pause(source.uniform(*BUY_PAUSE_S))
 
     async def _purchase(self, wallet: Wallet, company: str, amount_wh: int, before: int) -> None:
         """Supply S1–S3: tokens to the company, rights to the user, by proof from chain to chain."""
@@ -145,7 +178,7 @@ class Story:
             company=self.founded.account(company),
             to=wallet.schedule.account,
             amount=amount_wh,
-            deadline_s=self.now_s() + DEADLINE_S,
+            deadline_s=self.clock.now_ms() // 1_000 + DEADLINE_S,
         )
         outcome = (await wallet.transaction.send(purchase))[0]
         self._expect(outcome.reason, f"{wallet.name} pays {amount_wh / 1_000:g} tokens for rights")
@@ -153,12 +186,13 @@ class Story:
             await asyncio.sleep(POLL_S / 4)
         took_ms = (time.monotonic() - began) * 1_000
         self.figures.purchases += 1
+        self.figures.pursuit.bought(wallet.schedule.account, began)
         self.figures.transfer_ms.append(took_ms)
         self.tell(f"{wallet.name} holds {amount_wh} Wh of rights, {took_ms:.0f} ms after paying on the other chain")
 
     async def _sell(self, user: Participant, company: str, source: random.Random) -> None:
         """Sells in the pauses: a station with buyers takes no sellers where the chain says one way at a time."""
-        await asyncio.sleep(source.uniform(*SELL_PAUSE_S))
+        await self._pause(source.uniform(*SELL_PAUSE_S))
         await self._order(self.wallets[user.name], user, Side.SELL)
 
     async def _order(self, wallet: Wallet, user: Participant, side: Side) -> None:
@@ -169,7 +203,7 @@ class Story:
         verb = "buy" if side == Side.BUY else "sell"
         self._expect(outcome.reason, f"{wallet.name} asks to {verb} {self.order_wh} Wh")
         while sum(one["user"] == wallet.id for one in await self._orders(wallet)) >= ORDERS_OPEN:
-            await asyncio.sleep(POLL_S * 2)
+            await self._pause(POLL_S * 2)
 
     async def _orders(self, wallet: Wallet) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = await wallet.schedule.query("orders")
@@ -200,7 +234,19 @@ class Story:
     def _name(self, id: bytes) -> str:
         return self.names.get(id) or id_text(id)
 
+    def saw(self, line: str) -> None:
+        """What the emulated street says: faults, and what stations do."""
+        doing = Doing.read(line)
+        if doing is not None:
+            self.figures.pursuit.did(doing)
+        elif line.startswith(FAULT):
+            kind, _, board, *repaired = line.removeprefix(FAULT).split()
+            began, ended = FAULTS.get(kind, (f"{kind} strikes {{}}", f"{kind} is over at {{}}"))
+            self.tell((ended if repaired else began).format(board))
+            self.figures.pursuit.cut(board.partition("/")[0], time.monotonic(), bool(repaired))
+
     def _happened(self, kind: str, fields: dict[str, Any]) -> None:
+        self.figures.pursuit.happened(kind, fields)
         if kind == "dispatch/granted":
             energy_wh = fields["units"] * self.unit_wh
             self.tell(f"{self._name(fields['station'])} is to move {energy_wh} Wh (grant {fields['grant']})")

@@ -15,7 +15,7 @@ from ledger.client import ChainClient
 from pilot.founding import Founded
 from pilot.story import Figures
 from pilot.supervisor import Supervisor, children, usage
-from wire import envelope, report
+from wire import envelope, report, rows
 from wire.chain import slave
 from wire.chain.keys import KeyRing
 from wire.enrol import Entry
@@ -102,7 +102,7 @@ def _learn(devices: KeyRing, entry: bytes) -> None:
 def _report(raw: bytes, devices: KeyRing) -> report.Report | None:
     try:
         signed = envelope.split(raw)
-        return report.decode(signed.check(devices, report.DOMAIN))
+        return report.decode(signed.check(devices, rows.DOMAIN))
     except WireError:
         return None  # another kind of message
 

@@ -23,12 +23,12 @@ from ledger.app import Result
 from ledger.contracts.devices import DEVICES
 from ledger.evidence import Replay, genesis_hash
 from ledger.signatures import SignatureChecker
-from wire import envelope, report
+from wire import envelope, report, rows
 from wire.chain import bundle, slave, tx
 from wire.chain.keys import KeyRing
 from wire.chain.kinds import MAIN, SlaveBlock
-from wire.enrol import id_text
 from wire.errors import WireError
+from wire.ids import id_text
 
 PROGRESS_EVERY = 500
 
@@ -146,7 +146,7 @@ class Check:
     def _message(self, raw: bytes) -> None:
         signed = envelope.split(raw)
         for item in _rows(signed.payload):
-            domain = report.DOMAIN if isinstance(item, report.Report) else report.Coarse.DOMAIN
+            domain = rows.DOMAIN if isinstance(item, report.Report) else report.Coarse.DOMAIN
             signed.check(self._keys(item.id), domain)
             next_seq, head = self.positions.get(item.id, (item.seq, item.head))
             if isinstance(item, report.Report):

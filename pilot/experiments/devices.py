@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from wire import command, envelope, report
+from wire import rows as wire_rows
 from wire.chain.keys import PrivateKey
-from wire.report import EVENT, EVENTS, HEAD_START
+from wire.rows import EVENT, EVENTS, HEAD_START, SYNCED, encode_row
+from wire.state import State
 
 REPORT = 0  # of wire.chain.kinds.EVIDENCE
 
@@ -35,12 +37,12 @@ class SoftDevice:
         power_w = (imported_wh - exported_wh) * 3600 // dt if dt else 0
         more = {0: [EVENTS.index(event[0]), event[1]]} if event else None
         imported, exported = self.registers
-        return report.encode_row(dt, imported, exported, power_w, 230_000, 0, EVENT if event else 0, more)
+        return encode_row(dt, imported, exported, power_w, 230_000, 0, EVENT if event else 0, more)
 
-    def seal(self, rows: Iterable[bytes], base_s: int, quality: int = report.SYNCED) -> bytes:
+    def seal(self, rows: Iterable[bytes], base_s: int, quality: int = SYNCED) -> bytes:
         made = report.Report(self.id, 1, self.seq, self.head, base_s, quality, list(rows))
         self.seq, self.head = made.next_seq, made.next_head
-        return envelope.sign(self.key, report.DOMAIN, made.encode())
+        return envelope.sign(self.key, wire_rows.DOMAIN, made.encode())
 
     def report(self, imported_wh: int = 0, exported_wh: int = 0, event: tuple[str, int] | None = None) -> list[Any]:
         """One row under one signature, as a `Readings` transaction takes it."""
@@ -49,7 +51,7 @@ class SoftDevice:
 
     def state(self, stored_wh: int, capacity_wh: int, supply: bool = True, acquire: bool = True) -> bytes:
         self.number += 1
-        word = report.State(
+        word = State(
             id=self.id,
             number=self.number,
             seq=self.seq,
@@ -60,9 +62,9 @@ class SoftDevice:
             supply_ok=int(supply),
             acquire_ok=int(acquire),
             time_s=self._now_s(),
-            quality=report.SYNCED,
+            quality=SYNCED,
         )
-        return envelope.sign(self.key, report.State.DOMAIN, word.encode())
+        return envelope.sign(self.key, State.DOMAIN, word.encode())
 
     def receipt(self, counter: int, id: bytes, part: int, outcome: str, reason: str = "") -> bytes:
         last_seq = max(self.seq - 1, 0)

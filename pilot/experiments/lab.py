@@ -35,7 +35,7 @@ from pilot.runtimes import need
 from wire.chain.header import Validator
 from wire.chain.keys import PrivateKey
 from wire.chain.kinds import SCHEDULE, TRANSACTION
-from wire.enrol import id_text
+from wire.ids import id_text
 
 NS = 1_000_000_000
 QUICK = Rules(max_wait_s=0.02)

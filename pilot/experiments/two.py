@@ -18,7 +18,7 @@ from pilot.experiments.devices import SoftDevice
 from pilot.experiments.lab import UNIT, Lab, Setup, key, open_lab
 from wire.chain import kinds
 from wire.chain.kinds import SCHEDULE, SIDES
-from wire.enrol import id_text
+from wire.ids import id_text
 
 STATIONS = ("a", "b", "c")
 USERS = ("Client1", "Client2", "Client3")

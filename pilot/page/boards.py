@@ -14,7 +14,9 @@ from typing import Any, NamedTuple
 from pilot.page import wording
 from wire import envelope, report, units
 from wire.command import OUTCOMES, REASONS, Receipt
-from wire.report import EVENTS, NO_SENSOR, NONE, SAFE, Coarse, Report, State
+from wire.report import Coarse, Report
+from wire.rows import EVENTS, NO_SENSOR, NONE, SAFE
+from wire.state import State
 
 DAY_S = 86_400
 NOTICES_KEPT = 60
