@@ -26,7 +26,7 @@ from pilot.errors import Unavailable
 TAKES_REST: Final = True
 
 # What the fixtures of tests/conftest.py hand out.
-RUNTIMES: Final = ("micropython32", "micropython64", "micropython_armhf", "mosquitto", "mbpoll", "cometbft")
+RUNTIMES: Final = ("micropython32", "micropython64", "micropython_armhf", "mosquitto", "mbpoll", "cometbft", "chromium")
 
 CHECKS: Final = (
     ("style", ("-m", "ruff", "check", "--quiet", ".")),
