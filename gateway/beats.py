@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
 from gateway.sequence import Position
-from wire.beat import PERIOD_S, Beat, Hello
+from wire.hello import PERIOD_S, Beat, Hello
 
 EXTRA_MS = 1_000  # at most one beat a second
 

@@ -24,7 +24,8 @@ from gateway.service_clock import Clock, WallClock
 from gateway.store import Store
 from gateway.store_read import Books
 from wire import envelope
-from wire.enrol import ALLIANCES, STATUS, Entry, id_text
+from wire.enrol import ALLIANCES, STATUS, Entry
+from wire.ids import id_text
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

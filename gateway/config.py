@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from gateway.mqtt import Broker
-from wire.enrol import ALLIANCES, id_bytes, kid_of
+from wire.enrol import ALLIANCES
 from wire.errors import WireError
+from wire.ids import id_bytes, kid_of
 
 
 class ConfigError(Exception):

@@ -15,7 +15,7 @@ from gateway.lease import Gate, Passed, Stopped
 from gateway.node import Node
 from gateway.store import Store
 from gateway.uplink import TROUBLE, Alarm, Retry, Say
-from wire.enrol import id_text
+from wire.ids import id_text
 
 POLL_S = 0.1
 

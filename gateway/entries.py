@@ -14,8 +14,9 @@ from pathlib import Path
 from gateway.registry import Device
 from wire import envelope
 from wire.chain.keys import KeyRing
-from wire.enrol import Entry, id_text
+from wire.enrol import Entry
 from wire.errors import WireError
+from wire.ids import id_text
 
 
 @dataclass

@@ -22,7 +22,7 @@ from gateway.uplink import TROUBLE, Alarm, Retry, Say
 from wire import cbor, envelope
 from wire.chain import kinds
 from wire.chain.rest import REFUSED, Outcome
-from wire.enrol import id_text
+from wire.ids import id_text
 
 BATCH = 256  # messages at a time
 TX_REPORTS = 64

@@ -18,10 +18,11 @@ from gateway.guard import Window
 from gateway.reasons import Refusal
 from gateway.registry import Device, Registry, open_enrolment
 from gateway.sequence import Item, Taken, Track
-from wire import cbor, envelope, report, topics
-from wire.beat import Hello
+from wire import cbor, envelope, report, rows, topics
 from wire.command import Receipt
 from wire.errors import WireError
+from wire.hello import Hello
+from wire.state import State
 
 MESSAGE_MAX = 16_384
 DEVICE_A_SECOND = 200
@@ -30,9 +31,9 @@ TRACKS_MAX = 20_000  # in memory; the others are read again when they speak
 REPORT, ATTESTED, COARSE, STATE, RECEIPT, HELLO = "report", "attested", "coarse", "state", "receipt", "hello"
 ROWS = (REPORT, ATTESTED, COARSE)
 DOMAINS = {
-    REPORT: report.DOMAIN,
+    REPORT: rows.DOMAIN,
     COARSE: report.Coarse.DOMAIN,
-    STATE: report.State.DOMAIN,
+    STATE: State.DOMAIN,
     RECEIPT: Receipt.DOMAIN,
     HELLO: Hello.DOMAIN,
 }
@@ -173,7 +174,7 @@ class Intake:
         if kind == COARSE:
             return self._rows(opened, report.Coarse.decode(payload))
         if kind == STATE:
-            state = report.State.decode(payload)
+            state = State.decode(payload)
             _same(state.id, device)
             if state.number <= self.memory.number(device):
                 raise Refusal("old-number", f"state {state.number}")
@@ -239,11 +240,11 @@ def receipt_identity(receipt: Receipt) -> bytes:
     return cbor.encode([receipt.command, receipt.counter, receipt.part, receipt.outcome, receipt.reason])
 
 
-_URGENT = tuple(report.EVENTS.index(name) for name in ("safe entered", "safe left", "tamper", "power fail"))
+_URGENT = tuple(rows.EVENTS.index(name) for name in ("safe entered", "safe left", "tamper", "power fail"))
 
 
 def is_urgent(item: Item) -> bool:
     """What a station or a meter reports as an event of supply goes up at once."""
     if isinstance(item, report.Coarse):
         return False
-    return any(row[7][0][0] in _URGENT for row in item.rows if row[6] & report.EVENT)
+    return any(row[7][0][0] in _URGENT for row in item.rows if row[6] & rows.EVENT)

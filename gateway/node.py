@@ -14,8 +14,8 @@ import httpx
 from wire import cbor
 from wire.chain import kinds, rest, tx
 from wire.chain.rest import WAITING, Denied, NodeDown, Outcome
-from wire.enrol import id_text
 from wire.errors import WireError
+from wire.ids import id_text
 
 if TYPE_CHECKING:
     from wire.envelope import Signer

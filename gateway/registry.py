@@ -14,8 +14,9 @@ from hashlib import sha256
 from gateway.reasons import Refusal
 from wire import envelope
 from wire.chain.keys import KeyRing, point, verify
-from wire.enrol import STATUS, Enrolment, Entry, kid_of
+from wire.enrol import STATUS, Enrolment, Entry
 from wire.errors import WireError
+from wire.ids import kid_of
 
 ACTIVE, ROTATED, REVOKED = (STATUS.index(word) for word in ("active", "rotated", "revoked"))
 CURRENT_MA_MAX = 46  # the limit that gives a meter's rating: wire.settings.GUARDED

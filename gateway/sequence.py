@@ -14,7 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from wire.report import EVENT, EVENTS, HEAD_START, NONE, Coarse, Report
+from wire.report import Coarse, Report
+from wire.rows import EVENT, EVENTS, HEAD_START, NONE
 from wire.units import POWER_W_MAX, suspect_step, suspect_values
 
 HELD_MAX = 32

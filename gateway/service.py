@@ -28,9 +28,9 @@ from gateway.store import Store
 from gateway.store_read import Books
 from gateway.uplink import Places, Uplink
 from wire import envelope, topics
-from wire.beat import Beat
 from wire.chain.keys import PrivateKey, SharedKey
 from wire.errors import WireError
+from wire.hello import Beat
 
 BATCH = 256  # messages: at 0.1 ms each others wait 25 ms at most
 LOOK_S = 1.0

@@ -24,11 +24,12 @@ from gateway.service_clock import SiteTime, mono_ms
 from gateway.store import Store
 from gateway.verify import Checker
 from wire import envelope
-from wire.beat import Hello
 from wire.chain import slave
 from wire.chain.keys import KeyRing, PrivateKey
-from wire.enrol import Entry, id_text
+from wire.enrol import Entry
 from wire.errors import WireError
+from wire.hello import Hello
+from wire.ids import id_text
 from wire.units import SUSPECT
 
 KEEP_A_MINUTE = 20  # refusals of one device for one reason that are written down whole

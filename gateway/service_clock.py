@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from wire.report import STALE, SYNCED
+from wire.rows import STALE, SYNCED
 
 STEP_MS = 2_000
 DOUBT_S = 600

@@ -22,7 +22,8 @@ from gateway.sequence import Item, Position, Track
 from gateway.store_layout import KINDS, open_file
 from gateway.store_read import Books, open_rows
 from wire.chain.slave import SlaveBlock
-from wire.report import NONE, Coarse
+from wire.report import Coarse
+from wire.rows import NONE
 
 REFUSED_KEPT = 10_000
 NUMBERS_MAX = 50_000

@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
-from wire import envelope, report
+from wire import envelope, state
 from wire.enrol import Entry
 
 LAYOUT = 2
@@ -152,7 +152,7 @@ def _from_1(db: sqlite3.Connection) -> None:
 def _number_states(db: sqlite3.Connection, device: int) -> None:
     """The highest number of a station's states, which layout 1 did not keep."""
     raws = db.execute("select raw from stored where device = ? and kind = ?", (device, KINDS.index("state")))
-    numbers = [report.State.decode(envelope.split(raw).payload).number for (raw,) in raws]
+    numbers = [state.State.decode(envelope.split(raw).payload).number for (raw,) in raws]
     if numbers:
         db.execute("insert into number values (?, ?)", (device, max(numbers)))
 

@@ -21,8 +21,8 @@ from gateway.store import Store
 from gateway.store_read import Books, Sealed
 from wire.chain import kinds
 from wire.chain.rest import DONE, NodeDown, Outcome
-from wire.enrol import id_text
 from wire.errors import WireError
+from wire.ids import id_text
 
 BATCH = 16
 BATCH_BYTES = 1_500_000
