@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 
 from wire import envelope
-from wire.beat import Beat, Hello
 from wire.chain.keys import PrivateKey, SharedKey
 from wire.enrol import Enrolment, Entry
-from wire.report import DOMAIN, HEAD_START, SYNCED, Report, encode, encode_row
+from wire.hello import Beat, Hello
+from wire.report import Report
+from wire.rows import DOMAIN, HEAD_START, SYNCED, encode, encode_row
 
 START_S = 1_750_000_000
 

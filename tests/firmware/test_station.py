@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.firmware.device import Broker, Device, Gateway, running
-from wire import report
+from wire import rows
 
 STATION: dict[str, Any] = {
     "role": "station",
@@ -18,7 +18,7 @@ STATION: dict[str, Any] = {
 
 
 def events(gateway: Gateway) -> list[tuple[str, int]]:
-    return [(report.EVENTS[row[7][0][0]], row[7][0][1]) for row in gateway.rows if row[6] & report.EVENT]
+    return [(rows.EVENTS[row[7][0][0]], row[7][0][1]) for row in gateway.rows if row[6] & rows.EVENT]
 
 
 def test_an_order_closes_the_relay_and_is_answered_twice(
@@ -37,5 +37,5 @@ def test_an_order_closes_the_relay_and_is_answered_twice(
         moved = last.after[0] - last.before[0]
         assert 3 <= moved <= 6
         gateway.take(5, lambda: gateway.next_seq > last.last_seq)
-        closed = [bool(row[6] & report.CLOSED) for row in gateway.rows]
+        closed = [bool(row[6] & rows.CLOSED) for row in gateway.rows]
         assert True in closed[last.first_seq : last.last_seq + 1] and not closed[-1]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from gateway.sequence import HELD_MAX, Position, Track, position_at_hello
-from wire.report import EVENT, EVENTS, HEAD_START, Coarse, Report, encode_row
+from wire.report import Coarse, Report
+from wire.rows import EVENT, EVENTS, HEAD_START, encode_row
 
 ID = b"\1" * 8
 

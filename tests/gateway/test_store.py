@@ -21,7 +21,7 @@ from tests.gateway.rig import KEY, REGISTRAR, Wall, check_chain, config
 from tests.softdevice import SoftDevice
 from wire import envelope, topics
 from wire.chain import slave
-from wire.report import HEAD_START
+from wire.rows import HEAD_START
 
 
 def batches(folder: Path, **changed: Any) -> Batches:
@@ -94,9 +94,7 @@ def closed(store: Store) -> Callable[[], None]:
 
 
 @pytest.mark.parametrize("spoil, words", [(full, "full"), (closed, "readonly")])
-def test_a_disk_that_takes_nothing(
-    tmp_path: Path, spoil: Callable[[Store], Callable[[], None]], words: str
-) -> None:
+def test_a_disk_that_takes_nothing(tmp_path: Path, spoil: Callable[[Store], Callable[[], None]], words: str) -> None:
     """Nothing is taken, memory stays what the disk says, and it goes on by itself."""
 
     async def story() -> None:

@@ -11,7 +11,7 @@ from pilot.experiments.devices import SoftDevice
 from tests.ledger.sisters import Chain, World, device, key, kid
 from wire.chain import kinds
 from wire.chain.kinds import SIDES
-from wire.enrol import id_text
+from wire.ids import id_text
 
 UNIT_WH = 1_000
 STATUS = {OPEN: "open", CLOSING: "closing", CLOSED: "closed"}

@@ -7,9 +7,10 @@ import pytest
 from ledger.contracts import grants
 from tests.ledger.sisters import device, kid
 from tests.ledger.site import UNIT_WH, Site, buy, kinds_of
-from wire import envelope, report
+from wire import envelope, rows
 from wire.chain import kinds
 from wire.report import Coarse
+from wire.state import State
 
 DAY = 86_400
 
@@ -110,7 +111,7 @@ def test_a_coarse_report_jumps_and_backs_nothing(site: Site) -> None:
         first=None,
         last=list(north.registers),
         time_s=north.time_s,
-        quality=report.SYNCED,
+        quality=rows.SYNCED,
     )
     jump = [2, envelope.sign(north.key, Coarse.DOMAIN, word.encode())]
     site.read(jump)
@@ -126,7 +127,7 @@ def test_a_coarse_report_jumps_and_backs_nothing(site: Site) -> None:
 
 SUSPECT = {
     "more power than there is": {"exported_wh": 100_000},
-    "a clock that is not there": {"quality": report.NONE},
+    "a clock that is not there": {"quality": rows.NONE},
     "a row of tomorrow": {"ahead_s": DAY},
 }
 
@@ -139,12 +140,12 @@ def test_suspect_rows_are_taken_and_back_nothing(site: Site, name: str) -> None:
     site.world.pass_s(60)
     if "ahead_s" in how:
         north.time_s += how["ahead_s"]
-        row = report.encode_row(60, north.registers[0], north.registers[1] + 1_000, -60_000, 230_000, 0)
+        row = rows.encode_row(60, north.registers[0], north.registers[1] + 1_000, -60_000, 230_000, 0)
         site.read([0, north.seal([row], north.time_s - 60)])
     else:
         base_s = north.time_s
         row = north.row(exported_wh=how.get("exported_wh", 1_000))
-        site.read([0, north.seal([row], base_s, how.get("quality", report.SYNCED))])
+        site.read([0, north.seal([row], base_s, how.get("quality", rows.SYNCED))])
     site.read(meter.report(imported_wh=5_000))
     assert site.grants() == [("north", 5, 0, "open")]
 
@@ -163,9 +164,9 @@ def test_a_takeover_is_not_spanned(site: Site) -> None:
 def test_another_devices_signature(site: Site) -> None:
     north = site.devices["north"]
     row = north.report()
-    forged = envelope.sign(site.devices["south"].key, report.DOMAIN, envelope.split(row[1]).payload)
+    forged = envelope.sign(site.devices["south"].key, rows.DOMAIN, envelope.split(row[1]).payload)
     assert site.chain.no("gate", kinds.Readings(reports=[[0, forged]])) == "unknown-key"
-    state = envelope.sign(north.key, report.State.DOMAIN, envelope.split(row[1]).payload)
+    state = envelope.sign(north.key, State.DOMAIN, envelope.split(row[1]).payload)
     assert site.chain.no("gate", kinds.Readings(reports=[[0, state]])) == "bad-signature"
 
 

@@ -1,7 +1,7 @@
 """A meter by hand: rows, sequence, beats, outages, takeover, clock, flash that is damaged or full."""
 
 from rig import TIME_S, Flash, Gateway, Rig, remove, reports, run
-from wire import report, units
+from wire import units, rows
 
 
 def booted(**settings):
@@ -22,7 +22,7 @@ def check_rows_arrive_whole():
     assert gateway.events()[0] == ("start", 0)
     step = [value for name, value in gateway.events() if name == "clock step"]
     assert len(step) == 1 and abs(step[0] - TIME_S) <= 1
-    plain = [row for row in gateway.rows if not row[6] & report.EVENT]
+    plain = [row for row in gateway.rows if not row[6] & rows.EVENT]
     assert all([row[0] <= 2 for row in plain]), plain
     for before, after in zip(gateway.rows, gateway.rows[1:]):
         assert after[1] >= before[1]
@@ -64,7 +64,7 @@ def check_two_beats_make_it_send_again():
     rig.seconds(40)
     gateway.hear()
     known = gateway.next_seq
-    gateway.next_seq, gateway.head, gateway.rows = 0, report.HEAD_START, []  # the broker lost it all
+    gateway.next_seq, gateway.head, gateway.rows = 0, rows.HEAD_START, []  # the broker lost it all
     gateway.beat()
     gateway.hear()
     assert gateway.next_seq == 0, "what is merely in flight is not sent again"
@@ -91,7 +91,7 @@ def check_a_lost_journal_is_taken_over():
     gateway.settle()
     assert gateway.next_seq == rig.device.journal.next_seq > known
     assert ("takeover", 0) in gateway.events() and not gateway.coarse
-    assert gateway.rows[known][6] & report.EVENT and gateway.rows[known][7][0][0] == report.EVENTS.index("takeover")
+    assert gateway.rows[known][6] & rows.EVENT and gateway.rows[known][7][0][0] == rows.EVENTS.index("takeover")
     assert gateway.rows[known][1] >= registers, "the registers were saved on their own"
     rig.boot()
     rig.seconds(5)
@@ -215,10 +215,10 @@ def check_a_silent_sensor_makes_rows_that_say_so():
     names = [name for name, _ in gateway.events()]
     lost, back = names.index("sensor lost"), names.index("sensor back")
     assert lost < back
-    dark = [row for row in gateway.rows if row[6] & report.NO_SENSOR]
+    dark = [row for row in gateway.rows if row[6] & rows.NO_SENSOR]
     assert len(dark) >= 8 and all([row[3:6] == [0, 0, 0] for row in dark])
-    code = report.EVENTS.index("sensor back")
-    again = [row for row in gateway.rows if row[6] & report.EVENT and row[7][0][0] == code]
+    code = rows.EVENTS.index("sensor back")
+    again = [row for row in gateway.rows if row[6] & rows.EVENT and row[7][0][0] == code]
     assert again[0][0] == 0 and again[0][1] >= before + 20, "what the part counted alone comes in on the event"
     assert rig.device.registers.import_wh == rig.part_wh - 101
 

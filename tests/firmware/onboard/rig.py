@@ -9,13 +9,14 @@ import json
 import os
 import vfs
 
-from firmware import config
+from firmware import assembly, config
 from firmware.crypto import p256
 from firmware.crypto.hmac import hkdf_sha256, hmac_sha256
 from firmware.drivers import Sample
 from firmware.records import REPORT
+from firmware.settings import Base
 from firmware.store import Files
-from wire import command, envelope, hello, report
+from wire import command, envelope, hello, report, state, rows
 from wire.ids import kid_of
 
 BLOCK = 4096
@@ -198,12 +199,13 @@ class Rig:
         self.flash.mount()
         files = Files(self.root)
         settings = config.load(files)
-        board = Board(self)
+        base = Base(Board(self), settings, files)
+        assembly.assemble(base)
         if settings.role == "station":
             from firmware.station import Station as Role
         else:
             from firmware.meter import Meter as Role
-        self.device = Role(board, settings, files)
+        self.device = Role(base)
         return self.device
 
     def second(self, watts=3_600, measured=True, **more):
@@ -232,7 +234,7 @@ class Gateway:
     def __init__(self, rig, verify=True):
         self.rig = rig
         self.next_seq = 0
-        self.head = report.HEAD_START
+        self.head = rows.HEAD_START
         self.rows = []
         self.raw = {}  # seq -> the bytes of every row ever heard
         self.coarse = []
@@ -266,7 +268,7 @@ class Gateway:
         self._count += 1
         values = dict(
             id=self.hello.id, nonce=self.hello.nonce, count=self._count, time_s=TIME_S + self.rig.now_ms // 1000,
-            quality=report.SYNCED, next_seq=self.next_seq, head=self.head, period_s=10,
+            quality=rows.SYNCED, next_seq=self.next_seq, head=self.head, period_s=10,
         )  # fmt: skip
         values.update(changes)
         self.arrive("beat", self.mac(GATEWAY, hello.Beat.DOMAIN, hello.Beat(**values).encode()))
@@ -310,14 +312,14 @@ class Gateway:
         elif kind == "receipt":
             self.receipts.append(command.Receipt.decode(signed.payload))
         elif kind == "state":
-            self.states.append(report.State.decode(signed.payload))
+            self.states.append(state.State.decode(signed.payload))
         else:
             self.others.append((kind, data))
 
     def _report(self, signed):
         found = report.decode(signed.payload)
         if self._verify:
-            message = envelope.to_sign(signed.kid, report.DOMAIN, signed.payload)
+            message = envelope.to_sign(signed.kid, rows.DOMAIN, signed.payload)
             assert kid_of(self.public_key) == signed.kid and p256.verify(self.public_key, message, signed.signature)
         head = found.head
         for i, row in enumerate(found.row_bytes):
@@ -328,7 +330,7 @@ class Gateway:
             assert seq == self.next_seq, "row %d where %d is due" % (seq, self.next_seq)
             if i == 0:
                 assert head == self.head, "two chains at row %d" % seq
-            self.head = report.advance(self.head, row)
+            self.head = rows.advance(self.head, row)
             self.next_seq += 1
             self.rows.append(found.rows[i])
         assert found.next_seq > self.next_seq or self.head == found.next_head or found.next_seq < self.next_seq
@@ -341,7 +343,7 @@ class Gateway:
         self.beat()
 
     def events(self):
-        return [(report.EVENTS[row[7][0][0]], row[7][0][1]) for row in self.rows if row[6] & report.EVENT]
+        return [(rows.EVENTS[row[7][0][0]], row[7][0][1]) for row in self.rows if row[6] & rows.EVENT]
 
 
 class Signer:

@@ -1,7 +1,8 @@
 """A station by hand: who may order what, local safety above orders, receipts that say what happened."""
 
 from rig import GATEWAY, REGISTRAR, Flash, Gateway, Rig, run
-from wire import command, report
+from wire import command
+from wire.rows import BOUNDARY, NONE
 
 SETTINGS = {
     "role": "station",
@@ -77,7 +78,7 @@ def check_an_order_is_carried_out_and_answered():
     assert names[-3:] == ["command", "session start", "session end"]
     rows = world.gateway.rows[receipt.first_seq : receipt.last_seq + 1]
     assert rows[0][1] == receipt.before[0] and rows[-1][1] == receipt.after[0], "the rows show what the receipt says"
-    assert rows[-1][6] & report.BOUNDARY
+    assert rows[-1][6] & BOUNDARY
 
 
 def check_a_lease_that_ends_opens_within_a_second():
@@ -196,7 +197,7 @@ def check_no_orders_without_clock_or_beat():
     world.gateway.connect()
     world.gateway.order(1)
     assert world.station.order is None
-    world.gateway.beat(quality=report.NONE)
+    world.gateway.beat(quality=NONE)
     world.seconds(3, beats=False)
     world.gateway.order(2)
     assert world.station.order is None
