@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,12 +20,16 @@ from hardware.emulator.assemble import Bench, assemble
 from hardware.site.model import Site, Station
 from pilot.errors import Unavailable
 from pilot.founding import Founded
+from pilot.witness import Witness
 
 if TYPE_CHECKING:
     from pilot.plan import Plan
 
 ENROLMENT = "ENROLMENT "
+BROKER = ("127.0.0.1", 1883)  # what is on every flash; the emulator leads it to the port of this run
 SEAL_ROWS = 2  # people watch a pilot: a reading is on the chain a few seconds after it was made
+OFFSET = "clock.offset"  # of the site's time from the machine's monotonic clock, in one run
+GRID_LOG = "grid.json"
 NATIVE = {32: "x86", 64: "x64"}  # what mpy-cross calls this machine
 
 
@@ -40,7 +45,7 @@ def interpreters() -> dict[int, Path]:
     return found
 
 
-def config_of(founded: Founded, bench: Bench, broker_port: int) -> dict[str, Any]:
+def config_of(founded: Founded, bench: Bench) -> dict[str, Any]:
     """config.json of one board."""
     config: dict[str, Any] = {
         **bench.config,
@@ -49,7 +54,7 @@ def config_of(founded: Founded, bench: Bench, broker_port: int) -> dict[str, Any
         "registrar_key": founded.keys["registrar"].public_key.hex(),
         "gateway_key": founded.keys["gateway"].public_key.hex(),
         "dispatch_key": founded.keys["dispatch"].public_key.hex(),
-        "broker": {"host": "127.0.0.1", "port": broker_port, "tls": 0},
+        "broker": {"host": BROKER[0], "port": BROKER[1], "tls": 0},
     }
     station = _station(founded.site, bench)
     if station is not None:
@@ -82,18 +87,21 @@ def firmware(folder: Path, kind: str, bits: int) -> dict[str, bytes]:
 
 
 async def run_boards(founded: Founded, plan: Plan, say: Callable[[str], None]) -> None:
-    site = replace(founded.site, start_s=plan.start_s)
     built = {
         kind_and_bits: firmware(founded.folder / "run" / "firmware", *kind_and_bits)
-        for kind_and_bits in {(board.kind, board.bits) for board in site.boards}
+        for kind_and_bits in {(board.kind, board.bits) for board in founded.site.boards}
     }
+    site = await _site_now(founded, plan)
 
     def files(bench: Bench) -> dict[str, bytes]:
-        config = json.dumps(config_of(founded, bench, plan.broker_port)).encode()
+        config = json.dumps(config_of(founded, bench)).encode()
         return {**built[bench.board.kind, bench.board.bits], "config.json": config}
 
     speed = plan.speed if plan.speed else None
-    emulator, _ = assemble(site, founded.folder / "boards", files, interpreters(), speed=speed, keep=True)
+    routes = {BROKER: (BROKER[0], plan.broker_port)}
+    emulator, grid = assemble(
+        site, founded.folder / "boards", files, interpreters(), speed=speed, keep=True, routes=routes
+    )
 
     def on_line(name: str, line: str) -> None:
         if line.startswith(ENROLMENT):
@@ -103,6 +111,22 @@ async def run_boards(founded: Founded, plan: Plan, say: Callable[[str], None]) -
         say(f"{name}: {line[:160]}")
 
     emulator.on_line = on_line
+    witness = Witness(site, emulator, grid, founded.folder / "run" / GRID_LOG, say)
     async with emulator:
+        (founded.folder / "run" / OFFSET).write_text(str(emulator.timeline.offset_us))
+        witness.begin()
         say(f"{len(site.boards)} boards on {', '.join(str(path) for path in interpreters().values())}")
         await asyncio.Event().wait()
+
+
+async def _site_now(founded: Founded, plan: Plan) -> Site:
+    """The site as this run begins it, or where an emulator that died in this run left its time. Its faults and what the
+    sun, the stores and the sensors' own counters were at are gone then; registers, journals and keys are on flash."""
+    offset = founded.folder / "run" / OFFSET
+    if not offset.exists():
+        return replace(founded.site, start_s=plan.start_s)
+    if plan.speed != 1:
+        raise Unavailable("a clock that runs faster than the wall's cannot be taken up again")
+    now_us = time.monotonic_ns() // 1_000 + int(offset.read_text())
+    await asyncio.sleep(1 - now_us % 1_000_000 / 1e6)
+    return replace(founded.site, start_s=now_us // 1_000_000 + 1, faults=())

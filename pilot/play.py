@@ -28,6 +28,7 @@ from ledger.client import ChainClient
 from ledger.evidence import genesis_hash, records
 from ledger.store import Store
 from pilot import runtimes
+from pilot.boards import GRID_LOG, OFFSET
 from pilot.errors import Unavailable
 from pilot.founding import SORTS, Founded, found
 from pilot.plan import Plan
@@ -163,9 +164,9 @@ class Pilot:
             )
             ids = await registrar.run()
             self.say("every board is entered, on the main chain and the schedule chain")
-            story = Story(self.founded, wallets, ids, lambda: clock.now_ms() // 1_000, self.say)
-            self.story = story
+            story = Story(self.founded, wallets, ids, clock, self.say)
             self.figures = story.figures
+            self.supervisor.parts["emulator"].on_line = story.saw
             async with asyncio.TaskGroup() as group:
                 group.create_task(story.run())
                 group.create_task(self._summaries())
@@ -196,7 +197,8 @@ class Pilot:
         broker = [str(self.runtimes.path("mosquitto")), "-c", str(folder / "broker" / "mosquitto.conf")]
         await self._start("broker", broker)
         await self._reached(self.plan.broker_port, "broker")
-        (folder / "boards" / "clock").unlink(missing_ok=True)
+        for path in (folder / "boards" / "clock", folder / "run" / OFFSET, folder / "run" / GRID_LOG):
+            path.unlink(missing_ok=True)
         await self._start("emulator")
         await self._until(lambda: (folder / "boards" / "clock").exists(), "emulator")
         self.say(f"emulator: {len(self.founded.site.boards)} boards of real MicroPython, {self.runtimes.micropython()}")
@@ -277,7 +279,9 @@ class Pilot:
             async with httpx.AsyncClient(base_url=self.plan.ledger_url, timeout=20) as http:
                 self.http = http
                 clients = {sort: self._client("observer", sort) for sort in SORTS}
-                return await figures_of(self.founded, clients, self.figures, self.supervisor, self.first_block_s)
+                return await figures_of(
+                    self.founded, clients, self.figures, self.supervisor, self.first_block_s, self.args.speed
+                )
         except Exception as error:  # the figures are the last thing; what failed before them is more important
             return {"figures_error": f"{type(error).__name__}: {error}"}
 

@@ -6,13 +6,17 @@ Refuses: figures from what a part says of itself where the chain or the disk can
 
 from __future__ import annotations
 
-import statistics
+import math
 from typing import Any
 
 from gateway.registry import open_enrolment
 from gateway.store_read import Books
 from ledger.client import ChainClient
+from pilot.balance import energy_balance_error
+from pilot.boards import GRID_LOG
+from pilot.errors import Unavailable
 from pilot.founding import Founded
+from pilot.pursuit import Pursuit
 from pilot.story import Figures
 from pilot.supervisor import Supervisor, children, usage
 from wire import envelope, report, rows
@@ -39,12 +43,14 @@ async def figures_of(
     figures: Figures,
     supervisor: Supervisor,
     first_block_s: float | None,
+    speed: float,
 ) -> dict[str, Any]:
     tokens = await clients["transaction"].query("lock")
     rights = await clients["schedule"].query("lock")
     return {
         **_readings(founded),
         **_supply(tokens, rights),
+        **_balance(founded, supervisor),
         "purchases": figures.purchases,
         "commands": figures.commands,
         "receipts": figures.receipts,
@@ -52,9 +58,44 @@ async def figures_of(
         "trips": figures.trips,
         "errors": figures.errors,
         "start_to_first_block_s": first_block_s,
-        "transfer_p50_ms": round(statistics.median(figures.transfer_ms), 1) if figures.transfer_ms else None,
+        "transfer_p50_ms": _percentile(figures.transfer_ms, 50),
+        "transfer_p99_ms": _percentile(figures.transfer_ms, 99),
+        **_pursuit(figures.pursuit, speed),
         "restarts": supervisor.restarts,
         "parts": _parts(supervisor),
+    }
+
+
+def _percentile(values: list[float], percent: int) -> float | None:
+    """The smallest value that so many per cent do not exceed."""
+    return round(sorted(values)[math.ceil(len(values) * percent / 100) - 1], 1) if values else None
+
+
+def _balance(founded: Founded, supervisor: Supervisor) -> dict[str, Any]:
+    run = founded.folder / "run"
+    try:
+        if supervisor.parts["emulator"].deaths:
+            raise Unavailable("the emulator was started again, and its street began anew")
+        error = energy_balance_error(founded.site, founded.folder / "gateway" / "gateway.db", run / GRID_LOG)
+    except Unavailable as why:
+        return {"energy_balance_error": None, "energy_balance_why": str(why)}
+    return {"energy_balance_error": round(error, 6)}
+
+
+def _pursuit(pursuit: Pursuit, speed: float) -> dict[str, Any]:
+    """What was not measured is counted beside it."""
+    told = {
+        "purchases_measured": len(pursuit.took_ms),
+        "purchases_waited": pursuit.waited,
+        "purchases_cut_off": pursuit.struck,
+        "purchases_unchanged": pursuit.unchanged,
+    }
+    if speed != 1:
+        return {"purchase_to_relay_p99_ms": None, "purchase_to_relay_why": "the site runs faster than the wall", **told}
+    return {
+        "purchase_to_relay_p50_ms": _percentile(pursuit.took_ms, 50),
+        "purchase_to_relay_p99_ms": _percentile(pursuit.took_ms, 99),
+        **told,
     }
 
 
