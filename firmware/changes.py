@@ -6,7 +6,7 @@ Invariant: settings are on flash before the version that tells of them: after a 
 """
 
 from firmware import config as configuring
-from firmware.keys import Known
+from firmware.keyring import Known, know
 from wire import envelope
 from wire.errors import WireError
 from wire.hello import newer
@@ -25,6 +25,7 @@ def take(meter, payload):
     configuring.change(meter.config, changes)
     configuring.save_changes(meter.files, meter.config)
     meter.numbers.keep("configuration", message.version)
+    know(meter.identity)
     return message.version
 
 

@@ -1,16 +1,58 @@
 """What takes the place of reports that a full journal gives up: coarse reports, ever fewer and ever coarser.
 
-Owns: making the records that stand for a segment, merging coarse ones, keeping receipts.
-Refuses: touching flash; the journal decides when, and writes.
-Invariants: the range of rows that a coarse report names is exactly what was there; receipts the gateway may not have
-yet are carried over unchanged.
+Owns: making the records that stand for a segment, merging coarse ones, keeping receipts, the order of writing it all.
+Refuses: deciding when; that is the journal's.
+Invariants: a coarse report is on flash before what it stands for is removed; the range of rows that it names is exactly
+what was there; receipts that the gateway may not have yet are carried over unchanged.
 """
 
 from firmware import records
+from firmware.journal import SEGMENT_BYTES, SPARE
 from firmware.records import COARSE, RECEIPT, REPORT, name_of
 from wire import report
 
 RECORD_BYTES = 360  # a coarse report's record, at most
+
+
+def signed(device, seq, head, next_seq, next_head, merged, first, last, time_s=None, quality=None):
+    """The signed bytes of a coarse report; without a time it is of now."""
+    clock = device.clock
+    message = report.Coarse(
+        id=device.id, boot=device.numbers.boot, seq=seq, head=head, next_seq=next_seq, next_head=next_head,
+        merged=merged, first=first, last=last,
+        time_s=clock.time_s() if time_s is None else time_s,
+        quality=clock.quality if quality is None else quality,
+    )  # fmt: skip
+    return device.sign(message)
+
+
+def coarsen(journal):
+    """A coarse report takes the place of the oldest segment that holds reports. False where there is none to spare."""
+    if not any(record.kind == COARSE for record in _walk(journal, 0)):
+        _replace_first(journal, stand_in(journal, 0, None))
+        return True
+    if len(journal.firsts) < 3:  # the newest segment is still being written
+        return False
+    if journal.sizes[0] > SEGMENT_BYTES - 2 * RECORD_BYTES:
+        _replace_first(journal, fewer(journal))
+    parts = stand_in(journal, 1, end_registers(journal))
+    journal.files.append(name_of(journal.firsts[0]), *parts)
+    journal.resize_first(journal.sizes[0] + _size(parts))
+    journal.drop(1)
+    return True
+
+
+def _replace_first(journal, parts):
+    if not parts:
+        journal.drop(0)
+        return
+    journal.files.write(SPARE, *parts)
+    journal.files.replace(SPARE, name_of(journal.firsts[0]))
+    journal.resize_first(_size(parts))
+
+
+def _size(parts):
+    return sum([len(part) for part in parts])
 
 
 def stand_in(journal, index, first):

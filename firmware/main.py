@@ -10,7 +10,8 @@ import sys
 
 from firmware import boards
 from firmware import keys as _deepest  # noqa: F401  the longest chain of imports, from where the stack is shortest
-from firmware.memory import Borrowed
+from firmware.memory import once
+from firmware.settings import Base
 from firmware.store import Files
 from wire.ids import id_text
 from wire.rows import RESET_CAUSES
@@ -19,14 +20,16 @@ from wire.rows import RESET_CAUSES
 def make():
     """The device, ready to run."""
     files = Files()
-    with Borrowed("firmware.config", "wire.settings") as config:
-        settings = config.load(files)
+    settings = once("firmware.config wire.settings", "load", files)
     board = boards.load(settings.board)
+    # Before the rest is loaded: the heap is never again as empty as now.
+    base = Base(board, settings, files)
+    once("firmware.assembly firmware.parts wire.report wire.state", "assemble", base)
     if settings.role == "station":
         from firmware.station import Station as Role
     else:
         from firmware.meter import Meter as Role
-    device = Role(board, settings, files)
+    device = Role(base)
     print("TALLYGRID %s %s boot %d %s" % (
         settings.role, id_text(device.id), device.numbers.boot, RESET_CAUSES[board.reset_cause()]
     ))  # fmt: skip

@@ -7,24 +7,18 @@ first beat of a connection only hello and enrolment go out.
 """
 
 import asyncio
-from hashlib import sha256
 
 from firmware.clock import Clock
-from firmware.journal import Journal
-from firmware.keys import FlashVault, Identity
+from firmware.journal import COARSENING
 from firmware.link import Link
-from firmware.memory import Borrowed
-from firmware.numbers import Numbers
+from firmware.memory import once
 from firmware.records import COARSE, RECEIPT, REPORT
-from firmware.registers import Registers
 from firmware.rows import SEAL_ROWS_DOWN, TAMPER, Rows, sane
-from firmware.sensors import Sensors, Watched
+from firmware.sensors import Sensors
 from firmware.session import TAKE_OVER, Session
-from firmware.store import Slots
 from wire import envelope, hello, units
 from wire import rows as wire_rows
 from wire.errors import WireError
-from wire.ids import kid_of
 
 START, POWER_FAIL, STEP, CONFIGURED, TAKEN_OVER, COARSENED, LOST, BACK = [
     wire_rows.EVENTS.index(name)
@@ -42,27 +36,27 @@ START, POWER_FAIL, STEP, CONFIGURED, TAKEN_OVER, COARSENED, LOST, BACK = [
 OUTBOX = 8  # messages beside the journal that may wait
 CONFIGURATION = "tallygrid/configuration/1"  # wire.settings.Configuration.DOMAIN, without loading it
 LOST_ROUNDS = 3  # rounds without a sample before rows say that nobody measures
-SPARE_BYTES = 65_536  # of flash, that the journal leaves to everything else
 _TOPICS = {REPORT: "report", COARSE: "coarse", RECEIPT: "receipt"}
 
 
 class Meter:
-    def __init__(self, board, config, files):
-        self.board = board
-        self.config = config
-        self.files = files
-        self.clock = Clock(board.ticks_ms())
-        self.identity = Identity(files, self._vault())
-        self.id = self.identity.id
-        self._know_peers()
-        self.journal = Journal(files, 0, self._coarse)
-        self.journal.capacity = min(config.journal_kb * 1024, files.free_bytes() + self.journal.used - SPARE_BYTES)
-        self._start_numbers()
-        self._start_registers()
-        self._make_parts()
+    def __init__(self, base):
+        self.board = base.board
+        self.config = base.config
+        self.files = base.files
+        self.identity = base.identity
+        self.id = base.identity.id
+        self.numbers = base.numbers
+        self.journal = base.journal
+        self.journal.coarse = self.coarse
+        self.registers = base.registers
+        self.saved_registers = base.saved_registers
+        self.problems = base.problems
+        self.clock = Clock(self.board.ticks_ms())
+        self.sensors = Sensors(base.mains, self.take_actors(base.actors), self.board.ticks_ms)
         self.rows = Rows(self.clock.time_s(), self.registers)
         self.session = Session(self.id, self.journal.next_seq)
-        self.link = Link(board, config, self.id, self)
+        self.link = Link(self.board, self.config, self.id, self)
         self.rounds = 0
         self.started = False
         self.missed = 0
@@ -70,51 +64,9 @@ class Meter:
         self._said_merged = 0
         self._outbox = []
         self._row_due_s = self._save_due_s = 0
-        self._enrolment = None
+        self._saved = None
 
-    def _vault(self):
-        if self.config.element is None:
-            return FlashVault(self.board.random)
-        from firmware.element import ElementVault
-
-        return ElementVault(self.board, self.config.element)
-
-    def _know_peers(self):
-        self.identity.know((self.config.gateway_key, self.config.dispatch_key))
-        self.gateway_kid = _kid(self.config.gateway_key)
-        self.dispatch_kid = _kid(self.config.dispatch_key)
-
-    def _start_numbers(self):
-        self.numbers = Numbers(self.files)
-        boot = 0
-        self._floor = None
-        if self.journal.last is not None:
-            with Borrowed("wire.report", "wire.state") as report:
-                last = report.decode(self.journal.last.payload())
-                boot, self._floor = last.boot, last.rows[-1][1:3]
-        self.journal.last = None
-        self.numbers.keep("boot", max(self.numbers.boot, boot) + 1)
-
-    def _start_registers(self):
-        self._registers = Slots(self.files, "registers")
-        self.registers = Registers(self.config.rating_w, self._registers.load())
-        if self._floor is not None:
-            self.registers.floor(*self._floor)
-
-    def _make_parts(self):
-        with Borrowed("firmware.parts") as parts:
-            maker = parts.Maker(self.board)
-            made = maker.make(parts.SENSORS, self.config.sensors)
-            mains = [Watched(driver, entry["phase"]) for entry, driver in made]
-            self.sensors = Sensors(
-                mains, self._others(maker.make(parts.ACTORS, self.config.actors)), self.board.ticks_ms
-            )
-            for entry in self.config.sensors:
-                if entry["part"] in parts.RESTARTING:
-                    self.registers.forget_parts()
-            self.problems = self.config.problems + maker.problems
-
-    def _others(self, actors):
+    def take_actors(self, actors):
         """What must be asked besides the sensors; a station has actors."""
         return []
 
@@ -225,12 +177,10 @@ class Meter:
         if record == self._saved:
             return
         try:
-            self._registers.save(record)
+            self.saved_registers.save(record)
             self._saved = record
         except OSError as error:
             self.trouble = "registers: %s" % error
-
-    _saved = None
 
     # ------------------------------------------------------------ sealing
 
@@ -257,8 +207,7 @@ class Meter:
         except OSError as error:  # full flash, or a secure element that does not answer
             self.trouble = "journal: %s" % error
             if len(self.rows.pending) >= wire_rows.ROWS_MAX:
-                with Borrowed("firmware.thinning", "wire.report", "wire.state") as thinning:
-                    self.rows.pending = thinning.thin(self.rows.pending)
+                self.rows.pending = once("firmware.thinning wire.report wire.state", "thin", self.rows.pending)
             return
         self.rows.sealed(len(rows))
         self.link.poke()
@@ -271,15 +220,9 @@ class Meter:
         payload = wire_rows.encode(self.id, self.numbers.boot, seq, head, time_s, quality, rows)
         return envelope.sign(self.identity.signer, wire_rows.DOMAIN, payload)
 
-    def _coarse(self, seq, head, next_seq, next_head, merged, first, last, time_s=None, quality=None):
-        with Borrowed("wire.report", "wire.state") as report:
-            message = report.Coarse(
-                id=self.id, boot=self.numbers.boot, seq=seq, head=head, next_seq=next_seq, next_head=next_head,
-                merged=merged, first=first, last=last,
-                time_s=self.clock.time_s() if time_s is None else time_s,
-                quality=self.clock.quality if quality is None else quality,
-            )  # fmt: skip
-            return self.sign(message)
+    def coarse(self, *fields):
+        """The signed bytes of a coarse report; fields as in `coarsening.signed`."""
+        return once(COARSENING, "signed", self, *fields)
 
     def sign(self, message):
         return envelope.sign(self.identity.signer, message.DOMAIN, message.encode())
@@ -307,11 +250,7 @@ class Meter:
         return messages
 
     def enrolment(self):
-        if self._enrolment is None:
-            manifest = self.files.read("manifest.json") or b""
-            config = self.config
-            self._enrolment = self.identity.enrolment(config.role, config.board, sha256(manifest).digest())
-        return self._enrolment
+        return once("firmware.keyring wire.enrol wire.settings", "enrolment", self)
 
     def disconnected(self):
         self.session.disconnected()
@@ -336,7 +275,7 @@ class Meter:
         if found is None:
             return None
         if isinstance(found, tuple):
-            coarse = self._coarse(*self.session.gap(found[1]), 0, None, None)
+            coarse = self.coarse(*self.session.gap(found[1]), 0, None, None)
             self.session.gap_sent(found[1])
             return "coarse", coarse, None
         self.session.sent()
@@ -352,9 +291,9 @@ class Meter:
             return
         try:
             if kind == "beat":
-                self._beat(self.identity.open_mac(payload, hello.Beat.DOMAIN, self.gateway_kid))
+                self._beat(self.identity.open_mac(payload, hello.Beat.DOMAIN, self.identity.gateway_kid))
             elif kind == "configuration":
-                self._configure(self.identity.open_mac(payload, CONFIGURATION, self.gateway_kid))
+                self._configure(self.identity.open_mac(payload, CONFIGURATION, self.identity.gateway_kid))
         except WireError as error:
             self.problem("%s refused: %s" % (kind, error))
         except OSError as error:
@@ -392,14 +331,11 @@ class Meter:
         """The gateway holds more than this flash."""
         if self.rows.pending:
             self.seal()
-        with Borrowed("firmware.takeover", "wire.report", "wire.state") as takeover:
-            takeover.take_over(self, beat)
+        once("firmware.takeover wire.report wire.state", "take_over", self, beat)
         self.session.taken_over(beat.next_seq)
 
     def _configure(self, payload):
-        with Borrowed("firmware.changes", "firmware.config", "wire.settings") as changes:
-            version = changes.take(self, payload)
-        self._know_peers()
+        version = once("firmware.changes firmware.config firmware.keyring wire.settings", "take", self, payload)
         self._plan_row()
         self.event(CONFIGURED, version)
 
@@ -408,7 +344,3 @@ class Meter:
         self.save_registers()
         if self.started:
             self.event(POWER_FAIL)
-
-
-def _kid(public_key):
-    return None if public_key is None else kid_of(public_key)

@@ -13,8 +13,8 @@ from firmware import orders, safety
 from firmware.meter import LOST_ROUNDS, Meter
 from firmware.records import RECEIPT
 from firmware.safety import CHARGING, DISCHARGING, FAULT, IDLE, LEASED, SAFE
-from firmware.sensors import Watched
 from firmware.store import Slots
+from firmware.watched import Watched
 from wire import command, rows
 from wire.state import State
 
@@ -30,11 +30,12 @@ MOVES = 10  # a contact and the pulse of a latching coil are through by then
 
 
 class Station(Meter):
-    def __init__(self, board, config, files):
+    def __init__(self, base):
         self.relays = []
         self.converter = None
         self._store = None
-        super().__init__(board, config, files)
+        super().__init__(base)
+        board, config, files = base.board, base.config, base.files
         self.state = safety.BOOTING
         self.why = ""  # the reason of a safe state
         self.order = None
@@ -57,17 +58,17 @@ class Station(Meter):
         self._sample = None
         self.turns = 0
 
-    def _others(self, actors):
+    def take_actors(self, actors):
         others = []
-        for entry, driver in actors:
-            if entry["part"].startswith("relay"):
+        for part, driver in actors:
+            if part.startswith("relay"):
                 self.relays.append(driver)
                 driver.open()
                 continue
             watched = Watched(driver)
             others.append(watched)
             self.converter = driver
-            if entry["part"] == "sunspec-battery":
+            if part == "sunspec-battery":
                 self._store = watched
         return others
 
@@ -351,7 +352,7 @@ class Station(Meter):
     def _command(self, payload, retained):
         if retained:
             raise orders.Refusal("retained")
-        found = orders.read(payload, self.identity.open_mac, self.dispatch_kid, self.id)
+        found = orders.read(payload, self.identity.open_mac, self.identity.dispatch_kid, self.id)
         if self._part1 is not None and self._part1[0] == found.id:
             self.say("receipt", self._part1[1])  # a second copy of the message, not of the order
             return

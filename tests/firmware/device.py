@@ -28,11 +28,12 @@ DISPATCH = PrivateKey.derive("dispatch")
 REGISTRAR = PrivateKey.derive("registrar")
 
 
-def tree(target: Path, arch: str = "x86") -> Path:
+def tree(target: Path, arch: str = "x86", folded: bool = True) -> Path:
     """The firmware as .mpy for an interpreter of the host, with the bench board in it."""
-    building.build(target, "esp32-s3", arch)
+    building.build(target, "esp32-s3", arch, folded)
+    name = "firmware/boards/bench.mpy"
     bench = Path(__file__).parent / "boards/bench.py"
-    building._compile(bench, target / "firmware/boards/bench.mpy", arch)
+    building.compile_text(bench.read_text(), name, target / name, arch)
     return target
 
 

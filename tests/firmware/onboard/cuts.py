@@ -11,6 +11,7 @@ import random
 import sys
 
 from rig import GATEWAY, REGISTRAR, Cut, Flash, Gateway, Rig, Signer
+from firmware import keyring
 from wire import envelope
 from wire.settings import Configuration, Guarded
 
@@ -52,8 +53,7 @@ def meter_life(rig, gateway):
         rig.device.seal()
     gateway.connect()
     gateway.settle()
-    rig.device.identity.rotate()
-    rig.device._know_peers()
+    keyring.rotate(rig.device.identity)
     rig.seconds(5)
     gateway.hear()
     gateway.beat()
