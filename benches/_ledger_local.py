@@ -148,7 +148,7 @@ async def transfers_ms(engine: str, rules: Rules, count: int, at_once: int) -> l
 
 
 async def _watch(client: ChainClient, credited: dict[bytes, asyncio.Future[float]]) -> None:
-    async for block in client.blocks(1, poll_s=0.01):
+    async for block in client.blocks(1):
         for kind, fields in block.events:
             if kind == "lock/unlocked":
                 credited[fields["to"]].set_result(time.perf_counter())

@@ -16,8 +16,8 @@ from ledger.light import LightBlock
 from wire import cbor
 from wire.chain import kinds, rest, tx
 from wire.chain.rest import Denied, NodeDown, Outcome
-from wire.enrol import id_text
 from wire.errors import WireError
+from wire.ids import id_text
 
 if TYPE_CHECKING:
     from wire.envelope import Signer
@@ -58,6 +58,7 @@ class ChainClient:
         self._http = http
         self._token = ""
         self._sequence: int | None = None
+        self._sending = asyncio.Lock()
 
     async def query(self, path: str, argument: str = "") -> Any:
         return await self._read(f"/query/{path}" + (f"?arg={argument}" if argument else ""))
@@ -66,6 +67,16 @@ class ChainClient:
         """Height and time (s) of the last block."""
         answer = await self._read("/status")
         return answer[1], answer[3]
+
+    async def news(self, height: int, wait_s: int = 10) -> tuple[int, int]:
+        """`status`, as soon as there is a block above that height; after `wait_s` seconds in any case."""
+        answer = await self._read(f"/status?after={height}&wait={wait_s}")
+        return answer[1], answer[3]
+
+    async def genesis(self) -> tuple[str, bytes]:
+        """Which sort of chain this is, and its genesis document."""
+        sort, raw = await self._read("/genesis")
+        return sort, raw
 
     async def events(self, height: int) -> list[tuple[str, dict[str, Any]]]:
         """What happened in that block, in order."""
@@ -87,18 +98,21 @@ class ChainClient:
     async def block(self, height: int) -> ClientBlock:
         return ClientBlock.read(await self._read(f"/block/{height}"))
 
-    async def blocks(self, start: int, poll_s: float = 0.1) -> AsyncIterator[ClientBlock]:
+    async def blocks(self, start: int) -> AsyncIterator[ClientBlock]:
         """Every block from that height on, and then as they come."""
         height = start
         while True:
-            top, _ = await self.status()
+            top, _ = await self.news(height - 1)
             while height <= top:
                 yield await self.block(height)
                 height += 1
-            await asyncio.sleep(poll_s)
 
     async def send(self, *bodies: kinds.Kind, wait_s: int = 10) -> list[Outcome]:
         """Signs and submits in order. A number that somebody else used up is asked for again."""
+        async with self._sending:  # numbers are given out in the order in which they are sent
+            return await self._send(bodies, wait_s)
+
+    async def _send(self, bodies: tuple[kinds.Kind, ...], wait_s: int) -> list[Outcome]:
         for _ in range(2):
             if self._sequence is None:
                 self._sequence = (await self.query("accounts", id_text(self.account)))[0]["sequence"]
@@ -107,7 +121,7 @@ class ChainClient:
                 tx.sign(self._signer, self.chain, self.account, first + i, body.NUMBER, body.to_map())
                 for i, body in enumerate(bodies)
             ]
-            answer = await self._ask("POST", f"/v1/{self.chain}/tx?wait={wait_s}", cbor.encode(txs))
+            answer = await self._ask("POST", f"/v1/{self.chain}/tx?wait={wait_s}", cbor.encode(txs), self._token)
             outcomes = rest.outcomes(answer, len(txs))
             if any(outcome.reason == "sequence" or not outcome.height for outcome in outcomes):
                 self._sequence = None

@@ -2,7 +2,7 @@
 
 Owns: which entries the schedule chain lacks, and which grants have come to an end that nobody said.
 Refuses: nothing that counts: like the relayer it is trusted with nothing.
-Invariant: it keeps nothing between two looks.
+Invariants: it keeps nothing that counts between two looks; where no chain moved it asks for their heights and no more.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from ledger.client import ChainClient
 from ledger.contracts.devices import DEVICES
@@ -20,7 +21,7 @@ from wire.chain.rest import NodeDown
 from wire.errors import WireError
 from wire.ids import id_bytes
 
-POLL_S = 0.25
+NEWS_S = 1
 RETRY_S = 1.0
 
 
@@ -32,13 +33,21 @@ class Courier:
     say: Callable[[str], None]
 
     async def run(self) -> None:
+        seen: tuple[int, int] | None = None
+        grants: list[dict[str, Any]] = []
         while True:
             try:
-                await self.entries()
-                await self.ends()
-                await asyncio.sleep(POLL_S)
+                heights = (await self.main.status())[0], (await self.schedule.status())[0]
+                if seen is None or heights[0] != seen[0]:
+                    await self.entries()
+                if seen is None or heights[1] != seen[1]:
+                    grants = await self.schedule.query("grants")
+                seen = heights
+                await self.ends(grants)
+                await self.main.news(heights[0], NEWS_S)  # entries are brought at once, ends a little later
             except (NodeDown, WireError) as trouble:
                 self.say(f"registry: {trouble}")
+                seen = None
                 await asyncio.sleep(RETRY_S)
 
     async def entries(self) -> None:
@@ -58,9 +67,9 @@ class Courier:
         outcome = (await self.schedule.send(*header, kinds.TakeEntry(device=device, proof=proof)))[-1]
         self.say(f"entry of {name}: {outcome.reason or 'taken'} {outcome.detail}".rstrip())
 
-    async def ends(self) -> None:
+    async def ends(self, grants: list[dict[str, Any]]) -> None:
         now_s = self.now_s()
-        for grant in await self.schedule.query("grants"):
+        for grant in grants:
             due = {OPEN: grant["lease_until"], CLOSING: grant["claim_until"]}.get(grant["status"])
             if due is not None and now_s > due:
                 outcome = (await self.schedule.send(kinds.Expire(grant=grant["number"])))[0]

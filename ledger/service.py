@@ -17,13 +17,17 @@ from pathlib import Path
 import uvicorn
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from ledger import contracts, genesis
-from ledger.api import Hosted, Node, create_app
+from ledger import api, contracts, genesis
+from ledger.access import Limits
+from ledger.api import Hosted, create_app
 from ledger.app import App
 from ledger.contracts.accounts import ACCOUNTS
 from ledger.contracts.devices import DEVICES
 from ledger.contracts.grants import COMMANDS
 from ledger.desk import Desk
+from ledger.engines.comet import CometEngine
+from ledger.engines.comet_node import Node
+from ledger.engines.comet_rpc import Rpc
 from ledger.engines.local import LocalEngine, Rules
 from ledger.engines.port import Clock
 from ledger.genesis import Genesis
@@ -33,16 +37,21 @@ from wire.chain.keys import PrivateKey
 from wire.chain.kinds import SCHEDULE
 
 COMMAND_EVENT = "command"
+AnyEngine = LocalEngine | CometEngine
+CONNECTIONS_MAX = 1_000
 
 
 @dataclass(frozen=True)
 class ChainConfig:
-    """`sort` is main, transaction or schedule; `key` the validator's Ed25519 key, 32 raw bytes."""
+    """`sort` is main, transaction or schedule; `key` the validator's Ed25519 key, 32 raw bytes; `home` the CometBFT
+    node's folder, where that orders the chain's transactions (it has the key then)."""
 
     sort: str
     genesis: Path
     key: Path
     store: Path
+    home: Path | None = None
+    rpc_port: int = 0
 
 
 @dataclass(frozen=True)
@@ -54,6 +63,8 @@ class Config:
     tls_cert: Path | None = None
     tls_key: Path | None = None
     rules: Rules | None = None
+    limits: Limits | None = None  # of each peer; without it the usual ones, on loopback none
+    comet: Path | None = None  # the CometBFT program
 
 
 class ConfigError(Exception):
@@ -66,9 +77,11 @@ class Service:
         self.clock = clock
         self.say = say
         self._checker = SignatureChecker()
-        self.engines: dict[str, LocalEngine] = {}
+        self.engines: dict[str, AnyEngine] = {}
         self.hosted: dict[str, Hosted] = {}
-        self._desks: list[tuple[LocalEngine, Desk]] = []
+        self._desks: list[tuple[AnyEngine, Desk]] = []
+        self._limits = config.limits if is_loopback(config.host) else config.limits or Limits()
+        _require_tls(config)
         for chain in config.chains:
             self._add(chain)
 
@@ -83,15 +96,19 @@ class Service:
             desk = Desk(key, lambda station: station_key(app, station))
             self._desks.append((engine, desk))
         self.engines[document.chain_id] = engine
-        self.hosted[document.chain_id] = Hosted(engine, lambda account: member_key(app, account), desk)
+        self.hosted[document.chain_id] = Hosted(engine, lambda account: member_key(app, account), desk, chain.sort)
 
-    def _engine(self, app: App, store: Store, document: Genesis, chain: ChainConfig) -> LocalEngine:
+    def _engine(self, app: App, store: Store, document: Genesis, chain: ChainConfig) -> AnyEngine:
+        if chain.home is not None:
+            if self.config.comet is None:
+                raise ConfigError(f"{document.chain_id} needs CometBFT: `tallygrid ledger install-engine`")
+            return CometEngine(app, store, document, Node(self.config.comet, chain.home), Rpc(chain.rpc_port))
         key = Ed25519PrivateKey.from_private_bytes(chain.key.read_bytes())
         return LocalEngine(app, store, document, key, self.clock, self.config.rules)
 
     async def run(self) -> None:
         """Until it is cancelled or a chain fails."""
-        started: list[LocalEngine] = []
+        started: list[AnyEngine] = []
         try:
             for name, engine in self.engines.items():
                 await engine.start()
@@ -110,7 +127,7 @@ class Service:
                 engine.store.close()
             self._checker.close()
 
-    async def _dispatch(self, engine: LocalEngine, desk: Desk) -> None:
+    async def _dispatch(self, engine: AnyEngine, desk: Desk) -> None:
         """Each station's command in force, then each one as it is made."""
         start = engine.height() + 1
         for station, row in COMMANDS.all(engine.app.state):
@@ -123,16 +140,16 @@ class Service:
 
     async def _serve(self) -> None:
         config = self.config
-        if not ipaddress.ip_address(config.host).is_loopback and config.tls_cert is None:
-            raise ConfigError(f"{config.host} is not loopback: give tls_cert and tls_key, or listen on 127.0.0.1")
         server = _Server(
             uvicorn.Config(
-                create_app(Node(self.hosted, self.clock)),
+                create_app(api.Node(self.hosted, self.clock, self._limits)),
                 host=config.host,
                 port=config.port,
                 log_level="warning",
                 ssl_certfile=config.tls_cert,
                 ssl_keyfile=config.tls_key,
+                limit_concurrency=CONNECTIONS_MAX,
+                server_header=False,
                 timeout_graceful_shutdown=2,
                 lifespan="off",
             )
@@ -145,6 +162,21 @@ class _Server(uvicorn.Server):
 
     def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]
         return nullcontext()
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _require_tls(config: Config) -> None:
+    if not is_loopback(config.host) and (config.tls_cert is None or config.tls_key is None):
+        raise ConfigError(f"{config.host} is not loopback: give tls_cert and tls_key, or listen on 127.0.0.1")
+    for path in (config.tls_cert, config.tls_key):
+        if path is not None and not path.is_file():
+            raise ConfigError(f"{path} is not there: a PEM file is wanted")
 
 
 def member_key(app: App, account: bytes) -> bytes | None:
