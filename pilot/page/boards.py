@@ -25,7 +25,6 @@ NOTICES_KEPT = 60
 class Stored(NamedTuple):
     """A message as the gateway keeps it, its signature checked."""
 
-    n: int
     device: bytes
     kind: str
     at_ms: int  # when the gateway took it
@@ -91,8 +90,8 @@ class Boards:
         if stored.suspect:
             words = f"sent a reading that cannot be right ({units.SUSPECT[stored.suspect]}): kept, and worth nothing"
             self._notice(stored, words, True)
-        elif stored.kind == "report":
-            self._report(board, report.decode(payload, attested=payload[0] & 0x1F == 9), stored)
+        elif stored.kind in ("report", "attested"):
+            self._report(board, report.decode(payload, attested=stored.kind == "attested"), stored)
         elif stored.kind == "coarse":
             merged = Coarse.decode(payload).merged
             self._notice(stored, f"gave up details of {wording.count(merged, 'report')} to make room", False)

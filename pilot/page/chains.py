@@ -18,7 +18,7 @@ from pilot.page.boards import Notice
 from wire.chain.kinds import EVERY, SCHEDULE, SISTERS, TRANSACTION
 from wire.command import ACTIONS
 
-BLOCKS_SHOWN = 10
+BLOCKS_SHOWN = 8
 KEPT = 60
 HEADERS_KEPT = 400
 SISTER = {TRANSACTION: SCHEDULE, SCHEDULE: TRANSACTION}
@@ -287,4 +287,4 @@ def summary(block: ClientBlock) -> str:
     counts = {kind: sum(kind == happened for happened, _ in block.events) for kind in COUNTED}
     words = [wording.count(number, *COUNTED[kind]) for kind, number in counts.items() if number]
     readings = len(block.txs) and not words
-    return ", ".join(words) or ("readings" if readings else "nothing: it only confirms")
+    return ", ".join(words) or ("readings" if readings else "empty: it confirms the one before")

@@ -56,17 +56,17 @@ class ChainsPage:
         view.at_s[f"{sort}.at"] = blocks[-1].at.time_s if blocks else 0
         view.attr[f"{sort}.node"] = {"data-state": "down" if sort in self.node.down else "up"}
         view.text[f"{sort}.node"] = "its node does not answer" if sort in self.node.down else ""
-        view.table[f"{sort}.blocks"] = [self._block(sort, block) for block in reversed(blocks)]
+        view.table[f"{sort}.blocks"] = [self._block(block) for block in reversed(blocks)]
 
-    def _block(self, sort: str, block: Shown) -> Row:
-        urgency = ("urgent" if block.urgent else "usual",) if sort == "main" else ()
-        cells = (str(block.at.height), self._clock(block.at.time_s), str(block.txs), *urgency, block.words)
+    def _block(self, block: Shown) -> Row:
+        words = f"urgent: {block.words}" if block.urgent else block.words
+        cells = (str(block.at.height), self._clock(block.at.time_s), str(block.txs), words)
         return Row(str(block.at.height), cells, "urgent" if block.urgent else "")
 
     def _slave(self, block: Sealed) -> Row:
-        confirmed = f"in block {block.main_height}" if block.main_height else NOT_YET
+        confirmed = f"block {block.main_height}" if block.main_height else NOT_YET
         urgency = "urgent" if block.urgency else "usual"
-        cells = (str(block.height), self._clock(block.time_s), urgency, str(block.messages), confirmed)
+        cells = (str(block.height), self._clock(block.at_s), urgency, str(block.messages), confirmed)
         return Row(str(block.height), cells, "" if block.main_height else "waiting")
 
     # ------------------------------------------------------------ across
@@ -90,7 +90,7 @@ class ChainsPage:
     def _step(self, at: At | None, passed: bool = False) -> str:
         if at is None:
             return BEFORE if passed else NOT_YET
-        return f"{self._clock(at.time_s)}, block {at.height}"
+        return f"{self._clock(at.time_s)}, block\N{NO-BREAK SPACE}{at.height}"
 
     def _value(self, one: Transfer) -> str:
         left = self._amount(one.source, one.locked.amount) + f" of {self.name(one.locked.owner)}" if one.locked else "?"

@@ -18,6 +18,7 @@ IMPORT, EXPORT, IDLE, UNKNOWN = "import", "export", "idle", "unknown"
 MOVES_W, STILL_W = 50, 30
 
 WIDTH, TOP, ROW, INDENT, LEFT = 340, 30, 56, 44, 18
+WORDS = 140  # the width that a label and its words need
 
 
 class Spot(NamedTuple):
@@ -51,12 +52,16 @@ class Street:
 
 
 def street(site: Site, labels: Mapping[str, str]) -> Street:
-    return _Layout(site, labels).street()
+    """Cables get shorter where many hang behind each other: the words beside the last one need their room."""
+    wide = _Layout(site, labels, INDENT).street()
+    depth = max(spot.x - LEFT for spot in wide.spots) // INDENT
+    return _Layout(site, labels, min(INDENT, (WIDTH - WORDS - LEFT) // max(depth, 1))).street()
 
 
 class _Layout:
-    def __init__(self, site: Site, labels: Mapping[str, str]) -> None:
+    def __init__(self, site: Site, labels: Mapping[str, str], indent: int) -> None:
         self.labels = labels
+        self.indent = indent
         self.at: dict[str, list[tuple[str, str]]] = {}
         for kind, places in (("house", site.houses), ("station", site.stations)):
             for place in places:
@@ -84,7 +89,7 @@ class _Layout:
         """What hangs at this node, each on a row of its own, and the node itself as a bar beside them."""
         top, last = self.spots[-1].y, self.spots[-1].y
         for kind, name in self.at.get(node, []):
-            self._add(name, kind, x + INDENT, x, [name])
+            self._add(name, kind, x + self.indent, x, [name])
             last = self.spots[-1].y
         for child in self.next.get(node, []):
             if child not in self.seen:
@@ -99,11 +104,11 @@ class _Layout:
         y = TOP + ROW * len(self.spots)
         if len(places) == 1 and not beyond:
             kind, name = places[0]
-            self._add(name, kind, x + INDENT, x, [name])
+            self._add(name, kind, x + self.indent, x, [name])
         else:
             place = len(self.spots)
-            self._add(node, "junction", x + INDENT, x, [])
-            self._branches(node, x + INDENT)
+            self._add(node, "junction", x + self.indent, x, [])
+            self._branches(node, x + self.indent)
             behind = frozenset().union(*(spot.behind for spot in self.spots[place + 1 :]))
             self.spots[place] = self.spots[place]._replace(behind=behind)
         return y

@@ -8,6 +8,7 @@ it does not answer.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +16,7 @@ from ledger.client import ChainClient, ClientBlock
 from pilot.page.chains import Chains
 from wire.chain.kinds import SCHEDULE, SISTERS, TRANSACTION
 from wire.chain.rest import NodeDown
-from wire.enrol import id_bytes, id_text
+from wire.ids import id_bytes, id_text
 
 POLL_S = 0.5
 BACK = 400  # blocks before the page's start that it looks at
@@ -25,7 +26,7 @@ ID_BYTES = 8
 
 @dataclass
 class Node:
-    clients: dict[str, ChainClient]
+    clients: Mapping[str, ChainClient]
     chains: Chains
     names: dict[bytes, str] = field(default_factory=dict)
     tokens_mt: dict[bytes, int] = field(default_factory=dict)

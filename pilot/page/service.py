@@ -17,6 +17,7 @@ import httpx
 import uvicorn
 from starlette.applications import Starlette
 
+from gateway.store_layout import LayoutError
 from hardware.emulator.clock import WallClock
 from ledger.client import ChainClient
 from pilot.founding import SORTS, Founded
@@ -70,9 +71,10 @@ async def _look(cabinet: Cabinet, website: Website, logs: Logs) -> None:
                 await asyncio.sleep(0)
             street.board_ids |= {name: device for device, name in cabinet.names().items()}
             boards.notices.extend(cabinet.refused())
+            street.alarms = cabinet.alarms()
             chains.sealed, chains.waiting = cabinet.blocks(), cabinet.waiting()
             street.parts.pop("the gateway's disk", None)
-        except sqlite3.OperationalError as error:  # locked, or just being made: it is asked again
+        except (sqlite3.Error, LayoutError) as error:  # locked, or just being made: it is asked again
             street.parts["the gateway's disk"] = f"cannot be read: {error}"
         boards.notices.extend(logs.look())
         await asyncio.sleep(LOOK_S)

@@ -15,7 +15,7 @@ from pilot.page.boards import Board, Boards, Notice, Sample, safe, sensorless
 from pilot.page.chains import Chains
 from pilot.page.node import Node
 from pilot.page.view import Row, View
-from wire.report import CLOSED
+from wire.rows import CLOSED
 
 NOTICES_SHOWN = 12
 SILENT_S = 30  # the gateway has heard from nobody
@@ -49,6 +49,7 @@ class StreetPage:
     chains: Chains
     accounts: dict[str, bytes]  # participants with keys
     parts: dict[str, str]  # what is wrong with a part of the pilot
+    alarms: list[tuple[bytes | str, str]] = field(default_factory=list)  # what stands at the gateway
     states: flow.States = field(default_factory=flow.States)
 
     def __post_init__(self) -> None:
@@ -128,8 +129,8 @@ class StreetPage:
                 at = {"x": str(share.start), "width": str(share.width)} if share else {"x": "0", "width": "0"}
                 view.attr[f"bar.{side}.{key}"] = at
         view.text["bar.total"] = wording.power(total_w if known else None)
-        view.text["bar.in"] = self._names(seen, -1)
-        view.text["bar.out"] = self._names(seen, 1)
+        view.text["bar.in"] = self._names(seen, -1) if known else wording.UNKNOWN
+        view.text["bar.out"] = self._names(seen, 1) if known else wording.UNKNOWN
         names = wording.listed(missing)
         view.text["bar.missing"] = f"Not in the picture, since there is no new value: {names}." if missing else ""
 
@@ -189,8 +190,8 @@ class StreetPage:
         view.table["alarms"] = [Row(f"{who} {words}", (who, words), "alarm") for who, words in now]
         view.attr["alarms"] = {"data-state": "alarm" if now else "quiet"}
         view.text["alarms.count"] = wording.count(len(now), "alarm") if now else "No alarm"
-        notices = [*self.boards.notices, *self.chains.notices]
-        notices.sort(key=lambda notice: notice.at_s, reverse=True)
+        notices = [*reversed(self.boards.notices), *reversed(self.chains.notices)]
+        notices.sort(key=lambda notice: -notice.at_s)
         counted: dict[Notice, int] = {}
         for notice in notices:
             counted[notice] = counted.get(notice, 0) + 1
@@ -211,16 +212,17 @@ class StreetPage:
     def _standing(self, now_s: int) -> list[tuple[str, str]]:
         """What is wrong at this moment."""
         found = [(part, words) for part, words in self.parts.items()]
+        found += [(self.name(who) if isinstance(who, bytes) else who, words) for who, words in self.alarms]
         found += [(f"the {sort} chain", f"its node does not answer: {why}") for sort, why in self.node.down.items()]
-        silent_s = now_s - self.boards.heard_ms // 1_000
-        if self.boards.heard_ms and silent_s > SILENT_S:
+        silent = self.boards.heard_ms > 0 and now_s - self.boards.heard_ms // 1_000 > SILENT_S
+        if silent:
             found.append(("the gateway", "has stored nothing new for a while: all values are old"))
         for card in self.measured.values():
-            found += [(card.title, words) for words in _wrong(self._board(card), now_s)]
+            found += [(card.title, words) for words in _wrong(self._board(card), now_s, silent)]
         return found
 
 
-def _wrong(board: Board | None, now_s: int) -> list[str]:
+def _wrong(board: Board | None, now_s: int, silent: bool) -> list[str]:
     if board is None or board.last is None:
         return ["has not reported yet"]
     found = []
@@ -228,7 +230,7 @@ def _wrong(board: Board | None, now_s: int) -> list[str]:
         found.append("is in its safe state" + (f": {board.safe_reason}" if board.safe_reason else ""))
     if sensorless(board.last):
         found.append("gets no values from its sensor")
-    if _fresh(board, now_s) == "stale":
+    if _fresh(board, now_s) == "stale" and not silent:
         found.append("has sent nothing new for a while: its values are old")
     return found
 

@@ -77,6 +77,9 @@ def age(seconds: int) -> str:
 
 
 def duration(seconds: int) -> str:
+    """Between two moments that are known to the second."""
+    if seconds < 1:
+        return f"within 1{_NBSP}s"
     return f"{seconds}{_NBSP}s" if seconds < 120 else f"{seconds // 60}{_NBSP}min"
 
 

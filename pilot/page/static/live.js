@@ -93,8 +93,11 @@ function heard(message) {
 }
 
 function say(words) {
-  if (lost.textContent !== words) lost.textContent = words;
+  if (lost.textContent === words) return;
+  lost.textContent = words;
   document.body.classList.toggle("lost", words !== "");
+  if (words) still();
+  else if (source) run();
 }
 
 function open() {
