@@ -252,7 +252,7 @@ def test_the_command(tmp_path: Path) -> None:
     (tmp_path / "noise").write_bytes(bytes(range(128, 256)))
     status, out, err = command(raw.hex(), "--json", "-k", str(tmp_path / "noise"))
     assert (status, json.loads(out)["reason"]) == (1, "not-signed")
-    assert "noise" in err
+    assert str(tmp_path / "noise")[:60] in err  # longer labels are cut
     status, _, err = command("/dev/zero")
     assert (status, "too-big" in err) == (1, True)
 
