@@ -22,7 +22,7 @@ GOOD = "config.good"
 KEYS = ("registrar_key", "gateway_key", "dispatch_key")  # hex in the file, bytes in here
 ROLES = ("meter", "station")
 
-# Keys of the file besides the settings of wire.beat: name, kind (a check), default.
+# Keys of the file besides wire.settings: name, kind (a check), default.
 OWN = (
     ("role", ROLES, "meter"),
     ("board", Text(32), ""),
@@ -184,7 +184,7 @@ def _value(name, kind, value):
         if value not in kind:
             raise ValueError("not one of %s" % ", ".join(kind))
     elif not kind.check(value):
-        raise ValueError("is not %s" % kind.words)
+        raise ValueError("out of range")
     return value
 
 
@@ -197,7 +197,7 @@ def _table(table, given):
         if value is ...:
             raise ValueError("%s is missing" % name)
         if not kind.check(value):
-            raise ValueError("%s is not %s" % (name, kind.words))
+            raise ValueError("%s is out of range" % name)
         found[name] = value
     for name in given:
         if name not in found:

@@ -18,8 +18,8 @@ def take_over(meter, beat):
     since_seq = meter.session.boot_seq
     first = _first_report(journal, since_seq)
     registers = first.rows[0][1:3] if first else (meter.registers.import_wh, meter.registers.export_wh)
-    event = {0: [report.EVENTS.index("takeover"), 0]}
-    row = wire_rows.encode_row(0, *registers, 0, 0, 0, report.EVENT | report.NO_SENSOR, event)
+    event = {0: [wire_rows.EVENTS.index("takeover"), 0]}
+    row = wire_rows.encode_row(0, *registers, 0, 0, 0, wire_rows.EVENT | wire_rows.NO_SENSOR, event)
     head = wire_rows.advance(beat.head, row)
     clock = meter.clock
     time_s, quality = (first.time_s, first.quality) if first else (clock.time_s(), clock.quality)

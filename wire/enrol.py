@@ -6,10 +6,6 @@ Invariant: a device, gateway or account keeps the id of its first key for life; 
 """
 
 from wire.fields import HASH, ID, PUBLIC_KEY, TIME, Bytes, Map, Message, Name, OrNull, Text, Uint
-from wire.ids import SPKI_HEAD as SPKI_HEAD
-from wire.ids import id_bytes as id_bytes
-from wire.ids import id_text as id_text
-from wire.ids import kid_of as kid_of
 from wire.settings import GUARDED
 
 TYPE_CHECKING = False

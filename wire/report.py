@@ -1,6 +1,6 @@
 """What a device measured: rows under one signature, and what stands in for rows that a journal gave up.
 
-Owns: report, attested report, coarse report, station state; rows, events, flags, the head over rows.
+Owns: report, attested report, coarse report, and how their rows are read (wire/rows.py is how they are made).
 Refuses: rows of another shape. Values outside wire/units.py's limits are no refusal (`suspect`).
 Invariant: head i = SHA-256(head i-1 ‖ bytes of row i), and the bytes of a row are exactly those in the report.
 """
@@ -8,25 +8,7 @@ Invariant: head i = SHA-256(head i-1 ‖ bytes of row i), and the bytes of a row
 from wire import cbor
 from wire.errors import WireError
 from wire.fields import HASH, ID, REGISTERS, SEQ, TIME, Message, OrNull, Uint
-from wire.rows import BOUNDARY as BOUNDARY
-from wire.rows import CLOSED as CLOSED
-from wire.rows import DOMAIN as DOMAIN
-from wire.rows import EVENT as EVENT
-from wire.rows import EVENTS as EVENTS
-from wire.rows import FLAGS as FLAGS
-from wire.rows import HEAD_START as HEAD_START
-from wire.rows import NO_SENSOR as NO_SENSOR
-from wire.rows import NONE as NONE
-from wire.rows import QUALITY as QUALITY
-from wire.rows import RESET_CAUSES as RESET_CAUSES
-from wire.rows import ROWS_MAX as ROWS_MAX
-from wire.rows import SAFE as SAFE
-from wire.rows import STALE as STALE
-from wire.rows import SYNCED as SYNCED
-from wire.rows import advance as advance
-from wire.rows import encode as encode
-from wire.rows import encode_row as encode_row
-from wire.state import State as State
+from wire.rows import EVENT, EVENTS, FLAGS, QUALITY, ROWS_MAX, advance, encode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -226,34 +208,4 @@ def _event(value: "Any") -> bool:
         and EVENTS.check(value[0])
         and type(value[1]) is int
         and -(1 << 53) <= value[1] <= 1 << 53
-    )
-
-
-class Coarse(Message):
-    """Stands for whole earlier reports that a full or damaged journal gave up: rows seq … next_seq - 1."""
-
-    DOMAIN = "tallygrid/coarse/1"
-    id: bytes
-    boot: int
-    seq: int
-    head: bytes
-    next_seq: int
-    next_head: bytes
-    merged: int
-    first: "list[int] | None"
-    last: "list[int]"
-    time_s: int
-    quality: int
-    FIELDS = (
-        (1, "id", ID),
-        (2, "boot", Uint(32)),
-        (3, "seq", SEQ),
-        (4, "head", HASH),
-        (5, "next_seq", SEQ),
-        (6, "next_head", HASH),
-        (7, "merged", Uint(32)),  # reports; 0 where the journal no longer knows
-        (8, "first", OrNull(REGISTERS)),
-        (9, "last", OrNull(REGISTERS)),
-        (10, "time_s", TIME),  # of the range's end
-        (11, "quality", QUALITY),
     )

@@ -12,7 +12,7 @@ import time
 
 NETWORK_MS = 20_000  # an access point that has not answered by then is asked anew
 
-# report.RESET_CAUSES by the names of `machine`'s constants
+# wire.rows.RESET_CAUSES by the names of `machine`'s constants
 _CAUSES = (("PWRON_RESET", 0), ("HARD_RESET", 1), ("WDT_RESET", 2), ("DEEPSLEEP_RESET", 3), ("SOFT_RESET", 4))
 
 

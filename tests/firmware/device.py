@@ -18,9 +18,10 @@ from typing import Any
 import paho.mqtt.client as paho
 
 from hardware import build as building
-from wire import beat, command, envelope, report, topics
+from wire import command, envelope, hello, report, rows, state, topics
 from wire.chain.keys import PrivateKey, point, verify
-from wire.enrol import Enrolment, id_bytes
+from wire.enrol import Enrolment
+from wire.ids import id_bytes
 
 ROOT = Path(__file__).parents[2]
 GATEWAY = PrivateKey.derive("gateway")
@@ -123,9 +124,9 @@ class Gateway:
         self.heard: queue.Queue[tuple[bytes, str, bytes]] = queue.Queue()
         self.log: list[tuple[str, Any]] = []
         self.public_key = b""
-        self.hello: beat.Hello | None = None
+        self.hello: hello.Hello | None = None
         self.next_seq = 0
-        self.head = report.HEAD_START
+        self.head = rows.HEAD_START
         self.rows: list[Any] = []
         self.reports: list[report.Report] = []
         self.count = 0
@@ -161,9 +162,9 @@ class Gateway:
             enrolment = Enrolment.decode(signed.payload)
             self.public_key = enrolment.public_key
             self.id = enrolment.id
-        domains = {"hello": beat.Hello, "enrolment": Enrolment, "state": report.State, "coarse": report.Coarse}
+        domains = {"hello": hello.Hello, "enrolment": Enrolment, "state": state.State, "coarse": report.Coarse}
         message: Any = {**domains, "receipt": command.Receipt}.get(kind)
-        domain = message.DOMAIN if message else report.DOMAIN
+        domain = message.DOMAIN if message else rows.DOMAIN
         verify(point(self.public_key), envelope.to_sign(signed.kid, domain, signed.payload), signed.signature)
         if message:
             decoded = message.decode(signed.payload)
@@ -197,13 +198,13 @@ class Gateway:
             "nonce": self.hello.nonce,
             "count": self.count,
             "time_s": int(time.time()),
-            "quality": report.SYNCED,
+            "quality": rows.SYNCED,
             "next_seq": self.next_seq,
             "head": self.head,
             "period_s": 10,
         }
         values.update(changes)
-        self.down("beat", maced(GATEWAY, self.public_key, beat.Beat.DOMAIN, beat.Beat(**values).encode()))
+        self.down("beat", maced(GATEWAY, self.public_key, hello.Beat.DOMAIN, hello.Beat(**values).encode()))
 
     def down(self, kind: str, data: bytes, retain: bool = False) -> None:
         assert self.hello is not None
