@@ -209,3 +209,33 @@ def _event(value: "Any") -> bool:
         and type(value[1]) is int
         and -(1 << 53) <= value[1] <= 1 << 53
     )
+
+
+class Coarse(Message):
+    """Stands for whole earlier reports that a full or damaged journal gave up: rows seq … next_seq - 1."""
+
+    DOMAIN = "tallygrid/coarse/1"
+    id: bytes
+    boot: int
+    seq: int
+    head: bytes
+    next_seq: int
+    next_head: bytes
+    merged: int
+    first: "list[int] | None"
+    last: "list[int]"
+    time_s: int
+    quality: int
+    FIELDS = (
+        (1, "id", ID),
+        (2, "boot", Uint(32)),
+        (3, "seq", SEQ),
+        (4, "head", HASH),
+        (5, "next_seq", SEQ),
+        (6, "next_head", HASH),
+        (7, "merged", Uint(32)),  # reports; 0 where the journal no longer knows
+        (8, "first", OrNull(REGISTERS)),
+        (9, "last", OrNull(REGISTERS)),
+        (10, "time_s", TIME),  # of the range's end
+        (11, "quality", QUALITY),
+    )
