@@ -22,15 +22,20 @@ class _Sdm(CatalogRegisters):
         super().__init__(load(name))
         self._gauge = gauge
         self._before_wh = import_wh, export_wh
+        self._zeros = {r.name: 0.0 for r in self.part.registers if r.function == 4}
+        self._reading: Reading | None = None
+        self._values: Mapping[str, float] = {}
         self._demand_max = {"power_demand": 0.0, "import_demand": 0.0, "export_demand": 0.0, "current_demand": 0.0}
 
     def measured(self, now_us: int) -> Mapping[str, float]:
         reading = self._gauge.at(now_us)
-        values = dict.fromkeys((r.name for r in self.part.registers if r.function == 4), 0.0)
-        values.update(self._totals(reading))
-        for number, phase in enumerate(reading.phases, 1):
-            values.update(_phase(phase, "" if self.part.phases == 1 else f"_l{number}"))
-        return {name: value for name, value in values.items() if any(name == r.name for r in self.part.registers)}
+        if reading is not self._reading:  # asked register by register, within one refresh
+            found = self._totals(reading)
+            for number, phase in enumerate(reading.phases, 1):
+                found.update(_phase(phase, "" if self.part.phases == 1 else f"_l{number}"))
+            self._values = {name: found.get(name, zero) for name, zero in self._zeros.items()}
+            self._reading = reading
+        return self._values
 
     def _totals(self, reading: Reading) -> dict[str, float]:
         phases = reading.phases
