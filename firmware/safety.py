@@ -37,6 +37,7 @@ TABLE = (
 
 HOLD_S = 5  # a safe state is left when all has been well for so long
 STUCK_S = 2  # a contact has moved by then, and the current with it
+FOLLOW_S = 5  # an inverter has heard of a lower limit by then, and its ramp is over
 LEAK_MA = 200  # less than this may flow through filters and meters behind an open relay
 OVER = 110  # per cent of the limit in force that the measured power may reach before it counts as broken
 

@@ -18,9 +18,11 @@ from firmware.watched import Watched
 from wire import command, rows
 from wire.state import State
 
-SAFE_IN, SAFE_OUT, COMMAND, SESSION_START, SESSION_END = [
-    rows.EVENTS.index(name) for name in ("safe entered", "safe left", "command", "session start", "session end")
-]
+SAFE_IN = rows.EVENTS.index("safe entered")
+SAFE_OUT = rows.EVENTS.index("safe left")
+COMMAND = rows.EVENTS.index("command")
+SESSION_START = rows.EVENTS.index("session start")
+SESSION_END = rows.EVENTS.index("session end")
 STORE_ROUNDS = 15  # a scan of an inverter's models may take so many
 REFUSALS = 4  # signed at once; then one in REFUSAL_S
 REFUSAL_S = 5
@@ -169,7 +171,7 @@ class Station(Meter):
 
     def _limit_in_force(self):
         """A lower limit is held against what was measured once the inverter has had time to follow it."""
-        follows = self.clock.uptime_s - self._eased_s < safety.STUCK_S
+        follows = self.clock.uptime_s - self._eased_s < safety.FOLLOW_S
         return max(abs(self._set_w), self._eased_w) if follows else abs(self._set_w)
 
     def _is_stuck(self, view):
