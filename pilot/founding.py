@@ -73,10 +73,13 @@ def _check_stamp(site: Site, folder: Path) -> None:
     stamp = folder / "pilot.json"
     if not stamp.exists():
         _write(stamp, json.dumps({"layout": LAYOUT, "site": site.name}).encode())
-    known = json.loads(stamp.read_text())
-    if known["layout"] != LAYOUT:
+    try:
+        known = json.loads(stamp.read_text())
+    except ValueError:
+        known = {}
+    if known.get("layout") != LAYOUT:
         raise Unavailable(
-            f"{folder} was made by another version (layout {known['layout']}, this one makes {LAYOUT}): "
+            f"{folder} was made by another version (layout {known.get('layout')}, this one makes {LAYOUT}): "
             "keep it by moving it away, or drop it with --fresh"
         )
     if known["site"] != site.name:

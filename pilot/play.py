@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import fcntl
 import getpass
 import json
@@ -23,6 +24,7 @@ from typing import IO, Any
 
 import httpx
 
+from gateway.store_layout import LayoutError
 from hardware import site as sites
 from ledger.client import ChainClient
 from ledger.evidence import genesis_hash, records
@@ -38,9 +40,11 @@ from pilot.story import Figures, Story, Wallet
 from pilot.supervisor import Part, Supervisor, python
 from pilot.tally import figures_of, summary_of
 from wire.chain import bundle
+from wire.chain.rest import NodeDown
 
 READY_S = 90
 SUMMARY_S = 10.0
+PAGE_PORT = 8420
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,26 +54,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--fresh", action="store_true", help="begin anew: drops what an earlier pilot of this site left"
     )
     parser.add_argument("--headless", action="store_true", help="no live summary, only figures at the end")
+    parser.add_argument("--port", type=int, default=0, help=f"the page's port (default {PAGE_PORT}, if it is free)")
     parser.add_argument("--minutes", type=float, default=0, help="stop after so many minutes (default: run on)")
 
 
 def run(args: argparse.Namespace) -> int:
-    site = sites.load(args.site)
+    try:
+        site = sites.load(args.site)
+    except sites.SiteError as error:
+        raise Unavailable(str(error)) from None
+    if args.port and taken(args.port):
+        raise Unavailable(f"port {args.port} is in use: give the page another --port, or none")
     folder = Path(args.data) / "pilot" / site.name
     needed = runtimes.need("micropython32", "micropython64", "mosquitto")
-    folder.mkdir(parents=True, exist_ok=True)
-    with lock(folder):
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        held = lock(folder)
         if args.fresh:
             clear(folder)
-        pilot = Pilot(found(site, folder), args, needed)
-        return asyncio.run(pilot.run())
+        founded = found(site, folder)
+    except OSError as error:
+        raise Unavailable(f"{folder} cannot be used ({error.strerror}): give another --data, or help there") from None
+    with held:
+        return asyncio.run(Pilot(founded, args, needed).run())
 
 
 def lock(folder: Path) -> IO[str]:
     held = (folder / "lock").open("w")
     try:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         held.close()
         raise Unavailable(f"a pilot is running in {folder} already: stop it, or give another --data") from None
     return held
@@ -81,6 +95,16 @@ def clear(folder: Path) -> None:
             shutil.rmtree(path)
         elif path.name != "lock":
             path.unlink()
+
+
+def taken(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+    return False
 
 
 def free_port() -> int:
@@ -95,6 +119,7 @@ class Pilot:
     args: argparse.Namespace
     runtimes: runtimes.Runtimes
     began: float = field(default_factory=time.monotonic)
+    ledger_up: bool = False
     first_block_s: float | None = None
     figures: Figures = field(default_factory=Figures)
 
@@ -115,9 +140,12 @@ class Pilot:
             failure = work.exception() if work.done() else None
         finally:
             await _end([work, *waits])
-            result = await self._result() if self.first_block_s is not None else {}
+            result = await self._result() if self.ledger_up else {}
             await self.supervisor.stop()
-        self._write_evidence()
+        try:
+            self._write_evidence()
+        except OSError as error:
+            self.say(f"no evidence was written: {error.strerror}")
         return self._close(result, failure)
 
     def _write_evidence(self) -> None:
@@ -162,14 +190,27 @@ class Pilot:
                 lambda: clock.now_ms() // 1_000,
                 self.say,
             )
-            ids = await registrar.run()
-            self.say("every board is entered, on the main chain and the schedule chain")
-            story = Story(self.founded, wallets, ids, clock, self.say)
-            self.figures = story.figures
-            self.supervisor.parts["emulator"].on_line = story.saw
             async with asyncio.TaskGroup() as group:
+                group.create_task(self._start_page())
+                group.create_task(self._first_block())
+                ids = await registrar.run()
+                self.say("every board is entered, on the main chain and the schedule chain")
+                story = Story(self.founded, wallets, ids, clock, self.say)
+                self.figures = story.figures
+                self.supervisor.parts["emulator"].on_line = story.saw
                 group.create_task(story.run())
-                group.create_task(self._summaries())
+                group.create_task(self._summaries(ids))
+
+    async def _first_block(self) -> None:
+        """On the main chain: the first that this run made."""
+        before: int | None = None
+        while self.first_block_s is None:
+            with contextlib.suppress(NodeDown):
+                height, _ = await self.clients["main"].status()
+                before = height if before is None else before
+                if height > before or (height and not self.continues):
+                    self.first_block_s = round(time.monotonic() - self.began, 1)
+            await asyncio.sleep(0.05)
 
     def _company(self) -> str:
         assert self.founded.site.ledger is not None
@@ -184,12 +225,13 @@ class Pilot:
 
     async def _start_parts(self) -> None:
         folder = self.founded.folder
+        self.continues = self.founded.store("main").exists()
         self.plan = Plan(
             site=self.args.site,
             speed=self.args.speed,
             broker_port=free_port(),
             ledger_port=free_port(),
-            page_port=free_port(),
+            page_port=self.args.port or (free_port() if taken(PAGE_PORT) else PAGE_PORT),
             start_s=self._start_s(),
         )
         self.plan.write(folder)
@@ -204,11 +246,13 @@ class Pilot:
         self.say(f"emulator: {len(self.founded.site.boards)} boards of real MicroPython, {self.runtimes.micropython()}")
         await self._start("ledger")
         await self._reached(self.plan.ledger_port, "ledger")
-        self.first_block_s = round(time.monotonic() - self.began, 1)
+        self.ledger_up = True
         self.say(f"ledger: chains {', '.join(self.founded.chains.values())} at {self.plan.ledger_url}")
         await self._start("gateway")
         await self._start("relayer")
         self.say("gateway and relayer are up")
+
+    async def _start_page(self) -> None:
         await self._start("page")
         await self._reached(self.plan.page_port, "page")
         self.say(f"page: http://127.0.0.1:{self.plan.page_port}/")
@@ -267,11 +311,14 @@ class Pilot:
 
     # ------------------------------------------------------------ while it runs
 
-    async def _summaries(self) -> None:
-        while True:
+    async def _summaries(self, ids: dict[str, bytes]) -> None:
+        while not self.args.headless:
             await asyncio.sleep(SUMMARY_S)
-            if not self.args.headless:
-                self.say(await summary_of(self.founded, self.clients, self.figures))
+            try:
+                for line in await summary_of(self.founded, self.clients, self.figures, ids):
+                    self.say(line)
+            except (NodeDown, LayoutError) as lack:
+                self.say(f"no summary now: {lack}")
 
     async def _result(self) -> dict[str, Any]:
         """The figures; taken while every part still runs."""

@@ -5,10 +5,10 @@ Refuses: clocks: every moment comes as a number of the machine's monotonic secon
 
 Measured is the whole way: the wallet signs `purchase`, a block on the transaction chain, the proof carried over, a
 block on the schedule chain, the wallet sees its rights and signs `order`, the block that grants it, the dispatch
-signature, the gateway, MQTT, the station's checks and its flash, until its auxiliary contact rests closed and its
-inverter has taken the set point that this command asks for (within its own limit; a ramp ends there). Told apart, not
-measured: an order that the chain let wait for room at a station, one whose station was cut off by a fault meanwhile,
-and one whose command asked for what the station was doing already.
+signature, the gateway, MQTT, the station's checks and its flash, until its auxiliary contact rests closed; or, where
+it was closed already, until its inverter's registers hold the set point that this command asks for (within the
+station's own limit). Told apart, not measured: an order that the chain let wait for room at a station, one whose
+station was cut off by a fault meanwhile, and one whose command asked for what the station was doing already.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ class Followed:
     commands: deque[tuple[int, tuple[int, ...]]] = field(default_factory=deque)  # set point, grants
     doings: deque[Doing] = field(default_factory=deque)
     in_force_w: int | None = None
+    closed: bool = False
     cuts: list[list[float]] = field(default_factory=list)  # [from, until]
 
 
@@ -72,7 +73,6 @@ class Pursuit:
     def _command(self, station: Followed, fields: dict[str, Any]) -> None:
         if fields["action"] == IDLE:
             station.commands.clear()
-            station.in_force_w = None
             return
         target_w = station.rating.target_w(fields["action"], fields["limit_w"])
         grants = tuple(grant for grant in fields["grants"] if grant in self._granted)
@@ -87,6 +87,10 @@ class Pursuit:
     def did(self, doing: Doing) -> None:
         for station in self.stations.values():
             if station.rating.board == doing.station:
+                if not doing.closed:
+                    station.doings.clear()
+                    station.in_force_w, station.closed = None, False
+                    continue
                 station.doings.append(doing)
                 self._match(station)
 
@@ -100,11 +104,13 @@ class Pursuit:
     def _match(self, station: Followed) -> None:
         """The first thing done that a command asked for; commands before it were replaced on their way."""
         for done, doing in enumerate(station.doings):
-            for asked, (target_w, _) in enumerate(station.commands):
-                if doing.closed and abs(doing.order_w - target_w) <= NEAR_W:
+            for asked, (target_w, grants) in enumerate(station.commands):
+                if any(self._granted.get(grant, 0) > doing.wall_s for grant in grants):
+                    continue
+                if not station.closed or abs(doing.order_w - target_w) <= NEAR_W:
                     for _ in range(done + 1):
                         station.doings.popleft()
-                    station.in_force_w = target_w
+                    station.in_force_w, station.closed = target_w, True
                     for _ in range(asked + 1):
                         self._close(station, station.commands.popleft()[1], doing.wall_s)
                     return

@@ -17,12 +17,14 @@ from ledger.client import ChainClient
 from pilot.founding import Founded
 from wire import envelope
 from wire.chain import kinds
+from wire.chain.rest import NodeDown
 from wire.enrol import ALLIANCES, Assignment, Enrolment, Entry
 from wire.errors import WireError
 from wire.ids import id_text
 
 PPM_PER_PERMILLE = 1_000
 POLL_S = 0.2
+RETRY_S = 1.0
 
 
 @dataclass
@@ -37,6 +39,14 @@ class Registrar:
 
     async def run(self) -> dict[str, bytes]:
         """Until everybody is entered and every line drawn; the ids of the boards by name."""
+        while True:
+            try:
+                return await self._once()
+            except NodeDown as down:
+                self.say(f"the registrar waits: {down}")
+                await asyncio.sleep(RETRY_S)
+
+    async def _once(self) -> dict[str, bytes]:
         await self._enter(self._gateway_entry(), self.founded.account("gateway"))
         site = self.founded.site
         ids: dict[str, bytes] = {}

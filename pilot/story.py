@@ -117,9 +117,12 @@ class Story:
 
     async def _persist(self, user: Participant, play: Callable[..., Any], company: str, source: random.Random) -> None:
         """A household goes on after whatever a node says."""
-        await self._heard(user)
+        heard = False
         while True:
             try:
+                if not heard:
+                    await self._heard(user)
+                    heard = True
                 await play(user, company, source)
             except NodeDown as down:
                 self.tell(f"{user.name} waits: {down}")
@@ -220,9 +223,11 @@ class Story:
 
     async def _watch(self) -> None:
         observer = self.wallets["observer"].schedule
-        top, _ = await observer.status()
+        top: int | None = None
         while True:
             try:
+                if top is None:
+                    top, _ = await observer.status()
                 async for block in observer.blocks(top + 1):
                     top = block.height
                     for kind, fields in block.events:

@@ -92,7 +92,14 @@ class Supervisor:
             self._say(f"{part.name} died ({reason}); started again")
             self.restarts += 1
             await asyncio.sleep(0.3)
-            await self._spawn(part)
+            if part.stopping:
+                return
+            try:
+                await self._spawn(part)
+            except Unavailable as lack:
+                self.why = str(lack)
+                self.failed.set()
+                return
 
     async def _read(self, part: Part) -> None:
         assert part.process is not None and part.process.stdout is not None

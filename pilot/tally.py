@@ -26,15 +26,36 @@ from wire.enrol import Entry
 from wire.errors import WireError
 
 
-async def summary_of(founded: Founded, clients: dict[str, ChainClient], figures: Figures) -> str:
-    store = Books.open(founded.folder / "gateway" / "gateway.db")
-    counts = store.counts()
-    store.close()
+async def summary_of(
+    founded: Founded, clients: dict[str, ChainClient], figures: Figures, ids: dict[str, bytes]
+) -> list[str]:
+    """What the run has come to, in two lines."""
+    books = Books.open(founded.folder / "gateway" / "gateway.db")
+    counts, alarms = books.counts(), len(books.alarms())
+    places = {board.name: board.sensors[0].at for board in founded.site.boards}
+    roots = {one.name for one in (*founded.site.houses, *founded.site.stations)}
+    registers = [_register(books, id) for board, id in ids.items() if places[board] in roots]
+    books.close()
     heights = [str((await clients[sort].status())[0]) for sort in founded.chains]
-    return (
-        f"{counts['readings_sealed']} readings sealed in {counts['blocks']} blocks · chains at {'/'.join(heights)} · "
-        f"{figures.purchases} purchases · {figures.units} units paid · {figures.trips} trips"
-    )
+    tokens = await clients["transaction"].query("lock")
+    rights = await clients["schedule"].query("lock")
+    moved = [sum(column) / 1_000 for column in zip(*registers, strict=True)]
+    hands = f"{tokens['circulation'] / 1_000:,.2f} tokens and {rights['circulation']:,} Wh of rights in hands"
+    energy = f"energy in {moved[0]:.2f} kWh, out {moved[1]:.2f} kWh"
+    chains = f"main, transaction, schedule at {', '.join(heights)}"
+    return [
+        f"{energy} · {counts['readings_sealed']} readings in {counts['blocks']} blocks · {chains} · {alarms} alarms",
+        f"{figures.purchases} purchases · {hands} · {figures.units} units paid · {figures.trips} trips",
+    ]
+
+
+def _register(books: Books, device: bytes) -> tuple[int, int]:
+    """Import and export of a device so far, by its own last reading."""
+    for message in books.last_rows(device, 4):
+        if message.kind == "report":
+            row = report.decode(envelope.split(message.raw).payload).rows[-1]
+            return row[1], row[2]
+    return 0, 0
 
 
 async def figures_of(

@@ -10,13 +10,16 @@ from __future__ import annotations
 import json
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from hardware.emulator.grid import Grid, Totals
+from hardware.emulator.grid.grid import GridSwitch
+from hardware.emulator.parts.build import SunSpecSlave
 from hardware.emulator.parts.relay import Contact, Relay
+from hardware.emulator.parts.sunspec import SunSpecDevice
 from hardware.emulator.runner import Emulator
 from hardware.site.model import Site
 
@@ -56,10 +59,15 @@ class Terminals:
     """A station's auxiliary contact and its inverter's set point."""
 
     board: str
-    contact: Contact | None
-    closed: Callable[[], bool]
-    order_w: Callable[[], int]
+    contact: Contact
+    switch: GridSwitch
+    inverter: SunSpecDevice | None
     last: tuple[bool, int] | None = None
+
+    def now(self) -> tuple[bool, int]:
+        """Closed, and the set point that the inverter holds by its registers (discharging is negative)."""
+        settings = self.inverter.settings if self.inverter is not None else {}
+        return self.switch.closed, -settings.get((704, "WSet"), 0) if settings.get((704, "WSetEna")) else 0
 
 
 class Witness:
@@ -79,6 +87,8 @@ class Witness:
         """Once the emulator runs."""
         self._path.unlink(missing_ok=True)
         self._stations = [found for board in self._site.boards if (found := self._terminals(board.name)) is not None]
+        for station in self._stations:
+            self._hear(station)
         self._tick()
         self._look()
 
@@ -88,11 +98,25 @@ class Witness:
         relay = next((one for one in row.actors if one.at in places and one.part.startswith("relay")), None)
         if relay is None:
             return None
-        part = self._emulator.rigs[board].parts[relay.name]
+        parts = self._emulator.rigs[board].parts
+        part = parts[relay.name]
         assert isinstance(part, Relay)
-        place = self._grid.converter(relay.at).place
-        switch = self._grid.switch(relay.at)
-        return Terminals(board, part.contact, lambda: switch.closed, lambda: round((place.order_mw or 0) / 1_000))
+        slaves = [parts[one.name] for one in row.actors if one.at == relay.at and one is not relay]
+        inverter = next((one.registers for one in slaves if isinstance(one, SunSpecSlave)), None)
+        return Terminals(board, part.contact, self._grid.switch(relay.at), inverter)
+
+    def _hear(self, station: Terminals) -> None:
+        """An inverter that is given an order tells nobody else; its power follows on a ramp."""
+        inverter = station.inverter
+        if inverter is None:
+            return
+        ordered = inverter.ordered
+
+        def heard(model: int, taken: Mapping[str, int], now_us: int) -> None:
+            ordered(model, taken, now_us)
+            self._emulator.timeline.at(now_us + 1, self._look)
+
+        setattr(inverter, "ordered", heard)  # noqa: B010
 
     # ------------------------------------------------------------ stations
 
@@ -104,11 +128,11 @@ class Witness:
     def _look(self) -> None:
         now_us = self._emulator.timeline.now_us()
         for station in self._stations:
-            edge_us = station.contact.next_edge_us(now_us) if station.contact is not None else None
+            edge_us = station.contact.next_edge_us(now_us)
             if edge_us is not None:  # it still moves or bounces; nothing can be read back yet
                 self._emulator.timeline.at(edge_us, self._look)
                 continue
-            doing = station.closed(), station.order_w()
+            doing = station.now()
             if doing != station.last:
                 station.last = doing
                 self._say(Doing(station.board, *doing, time.monotonic()).line())
