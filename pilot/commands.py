@@ -29,6 +29,8 @@ COMMANDS: Final = (
     Command("inspect", "household", "say what a message is, who signed it and whether it holds", "pilot.inspect"),
     Command("verify", "household", "check a bundle from public keys alone, offline", "pilot.verify"),
     Command("gateway", "site operator", "hear devices, seal what they signed, pass commands down", "gateway.cli"),
+    Command("ledger", "ledger operator", "run a ledger node: set up, watch, ask, back up, export", "ledger.cli"),
+    Command("relayer", "ledger operator", "carry proofs between the sister chains", "ledger.cli_relayer"),
     Command("build-firmware", "installer", "compile the firmware for each kind of board", "hardware.build", "pilot"),
     Command("doctor", "site operator", "say what is there and what is missing", "pilot.doctor"),
     Command("pilot", "engineer", "run a whole microgrid on this machine", "pilot.play", "pilot"),
