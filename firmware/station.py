@@ -51,7 +51,7 @@ class Station(Meter):
         self._closed = False  # what the relays were told
         self._moved_s = -config.relay_off_s_min
         self._set_w = 0
-        self._eased_w = self._eased_s = 0  # the set point before it last fell, and when that was
+        self._eased_w = self._eased_s = 0  # what was in force before the set point last fell, and when that was
         self._control_s = 0
         self._refused = 0
         self._tokens = REFUSALS
@@ -314,10 +314,10 @@ class Station(Meter):
         self._control_s = self.clock.uptime_s
         acting = self.state in (CHARGING, DISCHARGING)
         wanted_w = safety.allowed_w(self.config, self.order.action, self.order.limit_w) if acting else 0
-        before_w = abs(self._set_w)
+        before_w, in_force_w = abs(self._set_w), self._limit_in_force()
         self._set_w = safety.ramped(self.config, self._set_w, wanted_w, seconds) if acting else 0
         if abs(self._set_w) < before_w:
-            self._eased_w, self._eased_s = before_w, self.clock.uptime_s
+            self._eased_w, self._eased_s = in_force_w, self.clock.uptime_s
         if self.converter is not None:
             self.converter.set(self._set_w)
         rests = self.state in (IDLE, LEASED) and self.converter is not None

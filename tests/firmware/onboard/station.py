@@ -306,11 +306,12 @@ def check_a_lower_limit_may_be_followed_and_is_then_held():
     world = World()
     world.gateway.order(1, limit_w=5_000)
     world.seconds(4, watts=4_900)
-    world.gateway.order(2, limit_w=3_000)
+    world.gateway.order(2, limit_w=4_000)
+    world.gateway.order(3, limit_w=3_000)
     world.seconds(3, watts=4_900)
     assert world.station.state == "charging", "the inverter had no time to follow yet"
     world.seconds(4, watts=4_900)
-    assert world.answers()[-1] == (2, 2, "failed-safe", "power")
+    assert world.answers()[-1] == (3, 2, "failed-safe", "power")
 
 
 def check_minimum_rest():
