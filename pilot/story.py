@@ -31,10 +31,10 @@ POLL_S = 0.1
 UNITS_PER_ORDER = 1
 ORDERS_OPEN = 6  # of one household
 BUY_PAUSE_S = (1.0, 3.0)
-SELL_PAUSE_S = (20.0, 40.0)
+SELL_PAUSE_S = (40.0, 60.0)
 SETTLE_S = 120
 ADVANCED_ORDERS = 100
-LIMIT_W = 900
+LIMIT_W = {Side.BUY: 900, Side.SELL: 2_000}
 FAULTS = {
     "link-down": ("the link of {} is cut: it measures on and keeps what it cannot send", "the link of {} heals"),
     "power-cut": ("{} loses its power", "{} has power again"),
@@ -201,7 +201,7 @@ class Story:
     async def _order(self, wallet: Wallet, user: Participant, side: Side) -> None:
         """Orders, and waits until the household has room for another order."""
         assert user.device is not None
-        order = kinds.Order(side=int(side), energy_wh=self.order_wh, limit_w=LIMIT_W, meter=self.ids[user.device])
+        order = kinds.Order(side=int(side), energy_wh=self.order_wh, limit_w=LIMIT_W[side], meter=self.ids[user.device])
         outcome = (await wallet.schedule.send(order))[0]
         verb = "buy" if side == Side.BUY else "sell"
         self._expect(outcome.reason, f"{wallet.name} asks to {verb} {self.order_wh} Wh")
