@@ -13,7 +13,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from pilot import __version__, places
 from pilot.commands import COMMANDS, GROUPS, Command, find
@@ -37,9 +37,20 @@ def overview() -> str:
     return "\n".join(lines) + "\n"
 
 
+class Usage(Exception):
+    """The command line itself is wrong."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Leaves the way all failures leave, so that --json keeps its promise here too."""
+
+    def error(self, message: str) -> NoReturn:
+        raise Usage(f"{message}\n{self.format_usage().strip()}")
+
+
 def parser_for(command: Command) -> argparse.ArgumentParser:
     module = importlib.import_module(command.module)
-    parser = argparse.ArgumentParser(prog=f"tallygrid {command.name}", description=command.help, allow_abbrev=False)
+    parser = Parser(prog=f"tallygrid {command.name}", description=command.help, allow_abbrev=False)
     parser.add_argument("--data", metavar="DIR", type=Path, default=places.data(command.group), help="where data lies")
     parser.add_argument("--json", action="store_true", help="one JSON value on stdout, the rest on stderr")
     module.add_arguments(parser)
@@ -69,8 +80,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     command = find(words[0]) if words else None
     if command is None:
         names = ", ".join(each.name for each in COMMANDS)
-        print(f"tallygrid: no command {' '.join(words[:1])!r}; there are: {names}", file=sys.stderr)
-        return USAGE
+        wrong = f"no command {' '.join(words[:1])!r}; there are: {names}"
+        return _fail("--json" in ahead + words, wrong, USAGE)
     return _guarded(command, ahead + words[1:])
 
 
@@ -103,6 +114,8 @@ def _guarded(command: Command, words: list[str]) -> int:
         # Whoever read our output has had enough; keep the interpreter from complaining once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
+    except Usage as wrong:
+        return _fail(json_wanted, str(wrong), USAGE)
     except WireError as refusal:
         return _fail(json_wanted, str(refusal), FAILED, reason=refusal.reason)
     except Unavailable as lack:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,10 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    trusted = None
-    if args.trust is not None:
-        trusted = {bytes.fromhex(line.split()[0]) for line in args.trust.read_text().splitlines() if line.strip()}
-    check = Check(trusted)
+    check = Check(None if args.trust is None else read_trust(args.trust))
     try:
         check.run(args.bundle.read_bytes())
     except WireError as error:
@@ -58,6 +55,17 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def read_trust(path: Path) -> set[bytes]:
+    """Genesis hashes, one a line; what follows a hash on its line is for people."""
+    trusted: set[bytes] = set()
+    for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
+        words = line.split()
+        if words and not (len(words[0]) == 64 and set(words[0]) <= set("0123456789abcdef")):
+            raise WireError("bad-field", f"{path}, line {number}: a genesis hash is 64 hex digits")
+        trusted.update(bytes.fromhex(word) for word in words[:1])
+    return trusted
+
+
 @dataclass
 class Check:
     trusted: set[bytes] | None
@@ -67,6 +75,7 @@ class Check:
     blocks: dict[bytes, tuple[int, bytes]] = field(default_factory=dict)  # gateway -> height, hash of its last block
     positions: dict[bytes, tuple[int, bytes]] = field(default_factory=dict)  # device -> next row, head
     readings: int = 0
+    attested: int = 0
     coarse: int = 0
     transfers: int = 0
     units: int = 0
@@ -145,17 +154,23 @@ class Check:
 
     def _message(self, raw: bytes) -> None:
         signed = envelope.split(raw)
-        for item in _rows(signed.payload):
-            domain = rows.DOMAIN if isinstance(item, report.Report) else report.Coarse.DOMAIN
-            signed.check(self._keys(item.id), domain)
-            next_seq, head = self.positions.get(item.id, (item.seq, item.head))
+        for domain, item in _rows(signed.payload):
+            signer = item.gateway if isinstance(item, report.Report) and item.gateway else item.id
+            signed.check(self._keys(signer), domain)
+            self._in_place(item)
             if isinstance(item, report.Report):
-                if (item.seq, item.head) != (next_seq, head):
-                    raise WireError("bad-link", f"row {item.seq} of {id_text(item.id)}: {next_seq} is due")
                 self.readings += len(item.rows)
+                self.attested += len(item.rows) if item.gateway else 0
             else:
                 self.coarse += 1
             self.positions[item.id] = (item.next_seq, item.next_head)
+
+    def _in_place(self, item: report.Report | report.Coarse) -> None:
+        """It goes on where its device's last one ended; a coarse report may begin before that, never behind."""
+        next_seq, head = self.positions.get(item.id, (item.seq, item.head))
+        goes_on = (item.seq, item.head) == (next_seq, head)
+        if not goes_on and not (isinstance(item, report.Coarse) and item.seq < next_seq < item.next_seq):
+            raise WireError("bad-link", f"row {item.seq} of {id_text(item.id)}: {next_seq} is due")
 
     # ------------------------------------------------------------ what is told
 
@@ -172,6 +187,7 @@ class Check:
                 for chain, replay in self.replays.items()
             },
             "readings": self.readings,
+            "attested_readings": self.attested,
             "coarse_reports": self.coarse,
             "slave_blocks": sum(height for height, _ in self.blocks.values()),
             "devices": len(self.positions),
@@ -186,18 +202,25 @@ class Check:
             yield f"{chain}: {facts['height']} blocks, {facts['transactions']} transactions applied again; {trust}"
         yield f"{told['transfers']} transfers across and {told['units_paid']} units paid, each with its proof"
         yield f"{told['slave_blocks']} slave blocks linked, signed and whole"
-        yield f"{told['readings']} readings of {told['devices']} devices, each signed, no gap, no repeat"
+        attested = f" ({told['attested_readings']} by the gateway that read them)" if told["attested_readings"] else ""
+        yield f"{told['readings']} readings of {told['devices']} devices, each signed{attested}, no gap, no repeat"
         yield "everything holds"
 
 
-def _rows(payload: bytes) -> Iterator[report.Report | report.Coarse]:
-    """The report that this is, if it is one: other messages prove nothing about readings."""
-    for decode in (report.decode, report.Coarse.decode):
+def _rows(payload: bytes) -> Iterator[tuple[str, report.Report | report.Coarse]]:
+    """The report that this is and its domain, if it is one: other messages prove nothing about readings."""
+    ways: tuple[tuple[str, Callable[[bytes], report.Report | report.Coarse]], ...] = (
+        (rows.DOMAIN, report.decode),
+        (report.ATTESTED_DOMAIN, lambda raw: report.decode(raw, attested=True)),
+        (report.Coarse.DOMAIN, report.Coarse.decode),
+    )
+    for domain, decode in ways:
         try:
-            yield decode(payload)
-            return
+            found = decode(payload)
         except WireError:
             continue
+        yield domain, found
+        return
 
 
 def _shape(values: list[Any], *types: type) -> list[Any]:

@@ -82,13 +82,21 @@ def test_options_may_stand_before_or_after_the_command(command: Callable[..., No
 
 def test_what_a_command_does_not_know_is_refused_or_passed_on(command: Callable[..., None]) -> None:
     command(lambda args: 0)
-    with pytest.raises(SystemExit) as ended:
-        cli.main(["try", "--colour"])
-    assert ended.value.code == cli.USAGE
+    assert cli.main(["try", "--colour"]) == cli.USAGE
     rest = []
     command(lambda args: rest.extend(args.rest) or 0, takes_rest=True)
     assert cli.main(["try", "-k", "one", "--count", "1"]) == 0
     assert rest == ["-k", "one"]
+
+
+@pytest.mark.parametrize("words", [["try", "--colour"], ["--json", "try", "--count", "x"], ["no-such-thing"]])
+def test_wrong_usage_is_one_json_value_too(
+    words: list[str], command: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    command(lambda args: 0)
+    assert cli.main([*words, "--json"]) == cli.USAGE
+    out, err = capsys.readouterr()
+    assert json.loads(out)["error"] in err
 
 
 @pytest.mark.parametrize(

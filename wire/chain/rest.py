@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 READ_DOMAIN = "tallygrid/read/1"
 CBOR = "application/cbor"
 HEADERS = {"content-type": CBOR, "accept": CBOR}
-REPLY_MAX = 64 << 20
+REPLY_MAX = 16 << 20
 
 DONE, REFUSED, WAITING = range(3)
 
