@@ -33,6 +33,8 @@ def assemble(base):
     if last is not None:
         base.registers.floor(*last.rows[-1][1:3])
     _make_parts(base)
+    # Now, though nobody may ask for it: later there is no room to load what makes it.
+    base.enrolment = once("firmware.keyring wire.enrol wire.settings", "enrolment", base)
 
 
 def _make_parts(base):

@@ -119,11 +119,11 @@ def know(identity):
         slots.save(fresh)
 
 
-def enrolment(device):
+def enrolment(base):
     """The signed enrolment; during a rotation the new key's, signed once more by the old one."""
-    identity, config = device.identity, device.config
+    identity, config = base.identity, base.config
     key = identity.next or identity.signer
-    manifest = device.files.read("manifest.json") or b""
+    manifest = base.files.read("manifest.json") or b""
     from wire import enrol  # only here: the rest of this module is used without it
 
     message = enrol.Enrolment(

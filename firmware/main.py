@@ -36,7 +36,7 @@ def make():
     for problem in device.problems:
         print("FAULT %s" % problem)
     if device.identity.new:
-        print("ENROLMENT %s" % device.enrolment().hex())
+        print("ENROLMENT %s" % device.enrolment.hex())
     return device
 
 

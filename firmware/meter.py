@@ -20,19 +20,14 @@ from wire import envelope, hello, units
 from wire import rows as wire_rows
 from wire.errors import WireError
 
-START, POWER_FAIL, STEP, CONFIGURED, TAKEN_OVER, COARSENED, LOST, BACK = [
-    wire_rows.EVENTS.index(name)
-    for name in (
-        "start",
-        "power fail",
-        "clock step",
-        "configuration",
-        "takeover",
-        "coarsened",
-        "sensor lost",
-        "sensor back",
-    )
-]
+START = wire_rows.EVENTS.index("start")
+POWER_FAIL = wire_rows.EVENTS.index("power fail")
+STEP = wire_rows.EVENTS.index("clock step")
+CONFIGURED = wire_rows.EVENTS.index("configuration")
+COARSENED = wire_rows.EVENTS.index("coarsened")
+LOST = wire_rows.EVENTS.index("sensor lost")
+BACK = wire_rows.EVENTS.index("sensor back")
+
 OUTBOX = 8  # messages beside the journal that may wait
 CONFIGURATION = "tallygrid/configuration/1"  # wire.settings.Configuration.DOMAIN, without loading it
 LOST_ROUNDS = 3  # rounds without a sample before rows say that nobody measures
@@ -51,6 +46,7 @@ class Meter:
         self.journal.coarse = self.coarse
         self.registers = base.registers
         self.saved_registers = base.saved_registers
+        self.enrolment = base.enrolment
         self.problems = base.problems
         self.clock = Clock(self.board.ticks_ms())
         self.sensors = Sensors(base.mains, self.take_actors(base.actors), self.board.ticks_ms)
@@ -245,12 +241,9 @@ class Meter:
             configuration=self.numbers.configuration,
         )  # fmt: skip
         messages = [("hello", self.sign(greeting))]
-        if not self.session.settled:
-            messages.insert(0, ("enrolment", self.enrolment()))
+        if not self.session.settled or self.identity.next is not None:
+            messages.insert(0, ("enrolment", self.enrolment))
         return messages
-
-    def enrolment(self):
-        return once("firmware.keyring wire.enrol wire.settings", "enrolment", self)
 
     def disconnected(self):
         self.session.disconnected()

@@ -21,6 +21,7 @@ class Base:
         self.config = config
         self.files = files
         self.identity = self.journal = self.numbers = self.registers = self.saved_registers = None
+        self.enrolment = None  # the signed message
         self.mains = []
         self.actors = []
         self.problems = []

@@ -125,7 +125,7 @@ def compile_text(text: str, name: str, target: Path, arch: str, small: bool = Tr
         command = [str(mpy_cross), *native, level, "-s", name, "-o", str(target), source.name]
         done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        raise BuildError(f"mpy-cross: {name}: {done.stderr.strip() or done.stdout.strip()}")
+        raise BuildError(f"mpy-cross: {name}: {(done.stderr or done.stdout).strip().splitlines()[-1]}")
     data = target.read_bytes()
     return len(data), sha256(data).hexdigest()
 

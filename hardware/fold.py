@@ -1,7 +1,7 @@
 """Makes sources smaller for boards before they are compiled: MicroPython keeps every name of a module in its heap.
 
-Owns: folding integer constants into where they are used, also over modules; leaving out what only people, editors and
-type checkers read (details of refusals, `if TYPE_CHECKING`).
+Owns: folding integer constants into where they are used, also over modules; leaving out constants that nothing on a
+board names, and what only people, hosts and type checkers look at (details of refusals, how messages show and compare).
 Refuses: a name that is bound anywhere else or asked for by its text, numbers that would be objects of their own, and
 files with native code, which are left as they are.
 Invariant: what is left behaves as before, but for the words in a refusal's detail.
@@ -16,6 +16,8 @@ from collections.abc import Iterator
 Modules = dict[str, ast.Module]
 Numbers = dict[str, int]  # "module.NAME" -> value
 
+FOR_HOSTS = ("__eq__", "__hash__", "__repr__", "__str__", "words")  # methods by which messages are looked at
+KINDS = ("Bytes", "Int", "List", "Map", "Name", "OrNull", "Row", "Text", "Uint", "range")  # calls without effect
 SMALL = 1 << 30  # integers below are no objects on 32-bit boards
 _FOLDS = {
     ast.Add: int.__add__,
@@ -36,14 +38,14 @@ def fold(sources: dict[str, str]) -> dict[str, str]:
     numbers = _numbers(plain)
     for name, tree in plain.items():
         _Fold(name, tree, numbers).visit(tree)
-    _drop_unused(modules, plain, numbers)
+    _drop_unused(modules, plain)
     return {
         name: ast.unparse(ast.fix_missing_locations(tree)) + "\n" if name in plain else sources[name]
         for name, tree in modules.items()
     }
 
 
-# ---------------------------------------------------------------- what boards do not read
+# ---------------------------------------------------------------- what boards do not look at
 
 
 def _leave_out(tree: ast.Module) -> None:
@@ -52,6 +54,12 @@ def _leave_out(tree: ast.Module) -> None:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "WireError":
             node.args = node.args[:1]
             node.keywords = []
+        elif isinstance(node, ast.ClassDef):
+            node.body = [line for line in node.body if not _is_for_hosts(line)] or [ast.Pass()]
+
+
+def _is_for_hosts(line: ast.stmt) -> bool:
+    return isinstance(line, ast.FunctionDef) and line.name in FOR_HOSTS
 
 
 def _is_for_checkers(line: ast.stmt) -> bool:
@@ -63,7 +71,7 @@ def _is_for_checkers(line: ast.stmt) -> bool:
 
 
 def _numbers(modules: Modules) -> Numbers:
-    found: Numbers = {}
+    found = dict(_places(modules))
     while True:
         before = len(found)
         for module, tree in modules.items():
@@ -75,6 +83,15 @@ def _numbers(modules: Modules) -> Numbers:
                     found[f"{module}.{name}"] = number
         if len(found) == before:
             return found
+
+
+def _places(modules: Modules) -> Iterator[tuple[str, int]]:
+    """What X.index("b") comes to where X = Name("a", "b")."""
+    for module, tree in modules.items():
+        for name, value in _assignments(tree):
+            if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "Name":
+                for place, word in enumerate(value.args):
+                    yield f"{module}.{name}.index({ast.unparse(word)})", place
 
 
 def _bound(tree: ast.Module) -> Iterator[str]:
@@ -114,16 +131,17 @@ def _parts(value: ast.expr, count: int) -> list[ast.expr]:
 
 def _known(module: str, tree: ast.Module, numbers: Numbers) -> Numbers:
     """The numbers that names, and names behind a dot, stand for in one module."""
-    known = {key.rpartition(".")[2]: value for key, value in numbers.items() if key.rpartition(".")[0] == module}
+    prefixes = {f"{module}.": ""}
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
-            source = _absolute(node, module)
             for alias in node.names:
-                name = alias.asname or alias.name
-                if f"{source}.{alias.name}" in numbers:
-                    known[name] = numbers[f"{source}.{alias.name}"]
-                inside = f"{source}.{alias.name}."
-                known |= {f"{name}.{key[len(inside) :]}": n for key, n in numbers.items() if key.startswith(inside)}
+                prefixes[f"{_absolute(node, module)}.{alias.name}"] = alias.asname or alias.name
+    known = {}
+    for key, number in numbers.items():
+        for prefix, name in prefixes.items():
+            rest = key[len(prefix) :] if key.startswith(prefix) else None
+            if rest is not None and (not name or not rest or rest.startswith(".")):
+                known[name + rest] = number
     return known
 
 
@@ -137,7 +155,7 @@ def _absolute(node: ast.ImportFrom, module: str) -> str:
 def _value(node: ast.expr, known: Numbers) -> int | None:
     if isinstance(node, ast.Constant):
         return node.value if type(node.value) is int else None
-    if isinstance(node, ast.Name | ast.Attribute):
+    if isinstance(node, ast.Name | ast.Attribute | ast.Call):
         return known.get(ast.unparse(node))
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         number = _value(node.operand, known)
@@ -153,67 +171,82 @@ def _value(node: ast.expr, known: Numbers) -> int | None:
 
 class _Fold(ast.NodeTransformer):
     def __init__(self, module: str, tree: ast.Module, numbers: Numbers) -> None:
-        self._known = _known(module, tree, numbers)
         # A name that a function binds for itself is another one there; such names are left alone everywhere.
         counts = Counter(_bound(tree))
-        self._known = {name: number for name, number in self._known.items() if counts[name.partition(".")[0]] <= 1}
+        known = _known(module, tree, numbers)
+        self._known = {name: number for name, number in known.items() if counts[name.partition(".")[0]] <= 1}
 
-    def visit_Name(self, node: ast.Name) -> ast.expr:
-        return self._number(node)
-
-    def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
-        if isinstance(node.value, ast.Name) and ast.unparse(node) in self._known:
-            return self._number(node)
-        self.generic_visit(node)
-        return node
-
-    def _number(self, node: ast.Name | ast.Attribute) -> ast.expr:
-        number = self._known.get(ast.unparse(node))
-        if number is None or not isinstance(node.ctx, ast.Load):
-            return node
-        return ast.Constant(number)
+    def visit(self, node: ast.AST) -> ast.AST:
+        if isinstance(node, ast.Name | ast.Attribute | ast.Call):
+            number = self._known.get(ast.unparse(node))
+            if number is not None and isinstance(getattr(node, "ctx", ast.Load()), ast.Load):
+                return ast.Constant(number)
+        return super().visit(node)  # type: ignore[no-any-return]
 
 
-def _drop_unused(modules: Modules, plain: Modules, numbers: Numbers) -> None:
-    """Imports of numbers first, then their definitions, where nobody names them any more."""
-    for module, tree in plain.items():
-        used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
-        _Imports(module, numbers, used).visit(tree)
-    named = Counter(name for tree in modules.values() for name in _named(tree))
-    for module, tree in plain.items():
-        tree.body = [line for line in tree.body if not _is_spare(line, module, numbers, named)]
+def _drop_unused(modules: Modules, plain: Modules) -> None:
+    """Assignments without effect and imports of ours that nobody names; each may be the last user of others."""
+    while True:
+        named = {name for module, tree in modules.items() for name in _named(module, tree, modules)}
+        spare = 0
+        for module, tree in plain.items():
+            used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+            imports = _Imports(module, modules, named, used)
+            imports.visit(tree)
+            kept = [line for line in tree.body if not _is_spare(line, module, named)]
+            spare += imports.spare + len(tree.body) - len(kept)
+            tree.body = kept
+        if not spare:
+            return
 
 
-def _named(tree: ast.Module) -> Iterator[str]:
-    """Names as somebody might still ask for them: loads, attributes, imports, texts."""
+def _named(module: str, tree: ast.Module, modules: Modules) -> Iterator[str]:
+    """What somebody asks for: "module.NAME" where that can be told, else ".NAME", which may be anybody's."""
+    aliases = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                aliases[alias.asname or alias.name] = f"{_absolute(node, module)}.{alias.name}"
+                yield f"{_absolute(node, module)}.{alias.name}"
     for node in ast.walk(tree):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
-            yield node.id
+            yield f"{module}.{node.id}"
         elif isinstance(node, ast.Attribute):
-            yield node.attr
-        elif isinstance(node, ast.alias):
-            yield node.name
+            behind = aliases.get(node.value.id, "") if isinstance(node.value, ast.Name) else ""
+            yield f"{behind}.{node.attr}" if behind in modules else f".{node.attr}"
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            yield node.value
+            yield f".{node.value}"
 
 
-def _is_spare(line: ast.stmt, module: str, numbers: Numbers, named: Counter[str]) -> bool:
-    if not isinstance(line, ast.Assign) or len(line.targets) != 1:
+def _is_spare(line: ast.stmt, module: str, named: set[str]) -> bool:
+    if not isinstance(line, ast.Assign) or len(line.targets) != 1 or not _has_no_effect(line.value):
         return False
     target = line.targets[0]
     names = target.elts if isinstance(target, ast.Tuple) else [target]
-    return all(isinstance(name, ast.Name) and f"{module}.{name.id}" in numbers and not named[name.id] for name in names)
+    return all(isinstance(name, ast.Name) and not {f"{module}.{name.id}", f".{name.id}"} & named for name in names)
+
+
+def _has_no_effect(value: ast.expr) -> bool:
+    calls = [node for node in ast.walk(value) if isinstance(node, ast.Call)]
+    return all(isinstance(call.func, ast.Name) and call.func.id in KINDS for call in calls)
 
 
 class _Imports(ast.NodeTransformer):
-    def __init__(self, module: str, numbers: Numbers, used: set[str]) -> None:
-        self._module, self._numbers, self._used = module, numbers, used
+    def __init__(self, module: str, modules: Modules, named: set[str], used: set[str]) -> None:
+        self._module, self._modules, self._named, self._used = module, modules, named, used
+        self.spare = 0
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.ImportFrom | None:
         source = _absolute(node, self._module)
-        node.names = [
-            alias
-            for alias in node.names
-            if (alias.asname or alias.name) in self._used or f"{source}.{alias.name}" not in self._numbers
-        ]
-        return node if node.names else None
+        if source not in self._modules:
+            return node
+        kept = [alias for alias in node.names if not self._is_spare(alias, source)]
+        self.spare += len(node.names) - len(kept)
+        node.names = kept
+        return node if kept else None
+
+    def _is_spare(self, alias: ast.alias, source: str) -> bool:
+        name = alias.asname or alias.name
+        if name in self._used or f"{source}.{alias.name}" in self._modules:  # importing a module may be the point
+            return False
+        return not {f"{self._module}.{name}", f".{name}"} & self._named
