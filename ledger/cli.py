@@ -42,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     for name, (_, text) in ACTIONS.items():
         action = actions.add_parser(name, help=text, description=text)
+        action.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
         if name not in ("init", "testnet", "install-engine"):
             action.add_argument("-c", "--config", type=Path, help="default: ledger/ledger.toml in the data folder")
         if name in ASKING:

@@ -27,6 +27,7 @@ class Command(NamedTuple):
 
 COMMANDS: Final = (
     Command("inspect", "household", "say what a message is, who signed it and whether it holds", "pilot.inspect"),
+    Command("wallet", "household", "tokens and rights: balance, pay, buy, convert, recover", "ledger.cli_wallet"),
     Command("verify", "household", "check a bundle from public keys alone, offline", "pilot.verify"),
     Command("gateway", "site operator", "hear devices, seal what they signed, pass commands down", "gateway.cli"),
     Command("ledger", "ledger operator", "run a ledger node: set up, watch, ask, back up, export", "ledger.cli"),
