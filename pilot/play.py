@@ -67,6 +67,7 @@ def run(args: argparse.Namespace) -> int:
         raise Unavailable(f"port {args.port} is in use: give the page another --port, or none")
     folder = Path(args.data) / "pilot" / site.name
     needed = runtimes.need("micropython32", "micropython64", "mosquitto")
+    needed.path("mosquitto"), needed.micropython()  # or a refusal that says what is missing
     try:
         folder.mkdir(parents=True, exist_ok=True)
         held = lock(folder)
