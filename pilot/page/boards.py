@@ -81,10 +81,8 @@ class Boards:
     boards: dict[bytes, Board] = field(default_factory=dict)
     notices: deque[Notice] = field(default_factory=lambda: deque(maxlen=NOTICES_KEPT))
     receipts: dict[tuple[bytes, int], dict[int, str]] = field(default_factory=dict)  # (station, counter): part: words
-    heard_ms: int = 0
 
     def take(self, stored: Stored) -> None:
-        self.heard_ms = max(self.heard_ms, stored.at_ms)
         board = self.boards.setdefault(stored.device, Board())
         payload = envelope.split(stored.raw).payload
         if stored.suspect:

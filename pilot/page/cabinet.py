@@ -21,6 +21,7 @@ from wire.ids import id_bytes
 BATCH = 400
 LEAD_S = 3_600  # before midnight, to find the reading that the day begins with
 BLOCKS_SHOWN = 8
+REFUSED_READ = 50  # of more at once the last ones are enough
 KINDS = ("report", "attested", "coarse", "state", "receipt")
 NEWCOMER = ("unknown-key",)  # what a board hears until the registrar has entered it
 
@@ -97,7 +98,7 @@ class GatewayDisk:
     def refused(self) -> list[Notice]:
         books = self._open()
         found = []
-        for one in reversed(books.refused(BATCH) if books else []):
+        for one in reversed(books.refused(REFUSED_READ) if books else []):
             if one["n"] > self._refused:
                 self._refused = one["n"]
                 detail = f" ({one['detail']})" if one["detail"] else ""

@@ -45,11 +45,12 @@ class Node:
                 group.create_task(self._keep(sort))
 
     async def _follow(self, sort: str) -> None:
-        client, at = self.clients[sort], 0
+        client, at = self.clients[sort], -1
         while True:
             try:
-                top, _ = await client.status()
-                at = at or max(top - BACK, 0)
+                if at < 0:
+                    at = max((await client.status())[0] - BACK, 0)
+                top, _ = await client.news(at)
                 while at < top:
                     block = await client.block(at + 1)
                     at += 1
@@ -57,7 +58,7 @@ class Node:
                 self.down.pop(sort, None)
             except NodeDown as down:
                 self.down[sort] = str(down)
-            await asyncio.sleep(POLL_S)
+                await asyncio.sleep(POLL_S)
 
     def _take(self, sort: str, block: ClientBlock) -> None:
         self.chains.take(sort, block)

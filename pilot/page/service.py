@@ -7,6 +7,7 @@ Refuses: any address but this machine's own.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import sqlite3
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from pilot.plan import Plan
 
 LOOK_S = 0.5
+NAMES_EVERY = 20  # looks: a board is replaced now and then
 FAILED = b"FAILED "  # how a part says in its log why it ended
 
 
@@ -63,13 +65,14 @@ class Server(uvicorn.Server):
 async def _look(cabinet: Cabinet, website: Website, logs: Logs) -> None:
     """Reads on, a little at a time: a long day must not keep the page from answering."""
     boards, street, chains = website.boards, website.street, website.chains
-    while True:
+    for look in itertools.count():
         try:
             while found := cabinet.messages():
                 for stored in found:
                     boards.take(stored)
                 await asyncio.sleep(0)
-            street.board_ids |= {name: device for device, name in cabinet.names().items()}
+            if look % NAMES_EVERY == 0 or len(street.board_ids) < len(street.site.boards):
+                street.board_ids |= {name: device for device, name in cabinet.names().items()}
             boards.notices.extend(cabinet.refused())
             street.alarms = cabinet.alarms()
             chains.sealed, chains.waiting = cabinet.blocks(), cabinet.waiting()

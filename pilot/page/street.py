@@ -18,7 +18,6 @@ from pilot.page.view import Row, View
 from wire.rows import CLOSED
 
 NOTICES_SHOWN = 12
-SILENT_S = 30  # the gateway has heard from nobody
 VERBS = {
     "house": ("takes", "gives"),
     "station": ("charges with", "gives"),
@@ -26,6 +25,7 @@ VERBS = {
     "grid": ("gives", "takes"),
     "other": ("takes", "gives"),
 }
+LEFT = "{} more on one side: lost in the lines, or not measured at the same moment."
 ARROWS = {flow.IMPORT: "→", flow.EXPORT: "←", flow.IDLE: "·", flow.UNKNOWN: "?"}
 
 
@@ -128,6 +128,8 @@ class StreetPage:
                 share = widths.get(key)
                 at = {"x": str(share.start), "width": str(share.width)} if share else {"x": "0", "width": "0"}
                 view.attr[f"bar.{side}.{key}"] = at
+        left_w = abs(sum(seen.values()))
+        view.text["bar.left"] = LEFT.format(wording.power(left_w)) if not missing and left_w * 50 > total_w else ""
         view.text["bar.total"] = wording.power(total_w if known else None)
         view.text["bar.in"] = self._names(seen, -1) if known else wording.UNKNOWN
         view.text["bar.out"] = self._names(seen, 1) if known else wording.UNKNOWN
@@ -214,24 +216,31 @@ class StreetPage:
         found = [(part, words) for part, words in self.parts.items()]
         found += [(self.name(who) if isinstance(who, bytes) else who, words) for who, words in self.alarms]
         found += [(f"the {sort} chain", f"its node does not answer: {why}") for sort, why in self.node.down.items()]
-        silent = self.boards.heard_ms > 0 and now_s - self.boards.heard_ms // 1_000 > SILENT_S
-        if silent:
-            found.append(("the gateway", "has stored nothing new for a while: all values are old"))
+        return found + self._wrong(now_s)
+
+    def _wrong(self, now_s: int) -> list[tuple[str, str]]:
+        """With boards; what is wrong with several is said once."""
+        whose: dict[str, list[str]] = {}
         for card in self.measured.values():
-            found += [(card.title, words) for words in _wrong(self._board(card), now_s, silent)]
-        return found
+            for words in _troubles(self._board(card), now_s):
+                whose.setdefault(words, []).append(card.title)
+        every = len(self.measured)
+        return [
+            ("every board" if len(names) == every > 1 else wording.listed(names), words)
+            for words, names in whose.items()
+        ]
 
 
-def _wrong(board: Board | None, now_s: int, silent: bool) -> list[str]:
+def _troubles(board: Board | None, now_s: int) -> list[str]:
     if board is None or board.last is None:
-        return ["has not reported yet"]
+        return ["no report yet"]
     found = []
     if safe(board.last):
-        found.append("is in its safe state" + (f": {board.safe_reason}" if board.safe_reason else ""))
+        found.append("in its safe state" + (f": {board.safe_reason}" if board.safe_reason else ""))
     if sensorless(board.last):
-        found.append("gets no values from its sensor")
-    if _fresh(board, now_s) == "stale" and not silent:
-        found.append("has sent nothing new for a while: its values are old")
+        found.append("no values from the sensor")
+    if _fresh(board, now_s) == "stale":
+        found.append("nothing new for a while: values are old")
     return found
 
 

@@ -125,7 +125,7 @@ def test_values_change_in_place(phone: Open, served: Served) -> None:
     served.rig.row("meter-a", -1_500, (1_020, 30))
     one.until(f"{shown('house-a.power')} === '← gives 1.5{N}kW'")
     assert one.page.evaluate(f"window.kept === {mark}")
-    assert one.page.locator('[data-a="spot.house-a"]').get_attribute("data-state") == "export"
+    assert one.page.locator('[data-a="spot.house-a"]').first.get_attribute("data-state") == "export"
     assert one.text("house-a.out") == f"0.030{N}kWh"
 
 
@@ -196,7 +196,7 @@ def test_a_lost_server_is_a_banner_and_it_comes_back_alone(phone: Open, served: 
     assert one.text("house-a.power") == f"→ takes 3.7{N}kW", "what was known stays to be read"
     picture(one.page, "street-lost")
     served.rig.row("meter-a", 900, (1_020, 0))
-    moves = "document.querySelector('svg.street').style.strokeDashoffset"
+    moves = "document.querySelector('.runs').style.strokeDashoffset"
     before = one.page.evaluate(moves)
     one.page.wait_for_timeout(500)
     assert one.page.evaluate(moves) == before, "what is old does not move"
@@ -212,7 +212,7 @@ def test_pause_stops_everything_that_moves(phone: Open, served: Served) -> None:
     button.click()
     assert button.get_attribute("aria-pressed") == "true"
     served.rig.row("meter-a", 900, (1_020, 0))
-    moves = "document.querySelector('svg.street').style.strokeDashoffset"
+    moves = "document.querySelector('.runs').style.strokeDashoffset"
     before = one.page.evaluate(moves), one.text("clock")
     one.page.wait_for_timeout(1_200)
     assert (one.page.evaluate(moves), one.text("clock")) == before
@@ -222,7 +222,7 @@ def test_pause_stops_everything_that_moves(phone: Open, served: Served) -> None:
 
 
 def test_dashes_move_and_stand_still_for_who_asked_for_it(phone: Open) -> None:
-    offset = "document.querySelector('svg.street').style.strokeDashoffset"
+    offset = "document.querySelector('.runs').style.strokeDashoffset"
     moving, calm = phone(), phone(reduced_motion="reduce")
     for one in (moving, calm):
         one.open()

@@ -1,7 +1,7 @@
 // Moves the dashes of all flows by one timer, five times a second, unless people asked for stillness.
 const STEP_MS = 200, STEP = 3, PERIOD = 12;
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
-const pictures = document.querySelectorAll("svg.street");
+const pictures = document.querySelectorAll("svg.street .runs");
 
 let timer = 0, offset = 0;
 
