@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from benches import _street
 from hardware.build import build
 from hardware.emulator.board import BoardSpec
 from hardware.emulator.parts.pzem004t import Pzem004t
@@ -176,6 +177,7 @@ def resident_mb(pid: int) -> float:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", type=float, default=15, help="how long each number of boards is watched")
+    parser.add_argument("--street", type=float, default=30, help="how long the street runs")
     parser.add_argument("--boards", type=int, nargs="*", default=[50, 100, 150, 200], help="numbers of boards to try")
 
 
@@ -197,4 +199,4 @@ def run(args: argparse.Namespace) -> Mapping[str, Any]:
         if found["late"] > LATE_SHARE:
             break
         figures["boards_realtime"] = count
-    return figures
+    return {**figures, **_street.run(args.street)}

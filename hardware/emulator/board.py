@@ -94,6 +94,7 @@ class Board:
         self._reader = messages.Reader()
         # lock-step
         self.awake_since = 0.0
+        self._used_s = -1.0
         self.next_us = FOREVER
         self._now_us = timeline.now_us()
         self._agenda = Agenda()
@@ -158,6 +159,7 @@ class Board:
 
     def _go(self, horizon_us: int) -> None:
         self._waiting = self._woken = self._answer_due = False
+        self._used_s = -1.0
         self.awake_since = time.monotonic()
         self._deadline_us = FOREVER
         # What a part will say by then must not be slept through.
@@ -196,6 +198,14 @@ class Board:
         return self._waiting and self._polls_sockets and not self._answer_due
 
     # ---- talking
+
+    def computes(self, limit_s: float) -> bool:
+        """A busy machine gives it less; a board that blocks or loops for ever is told apart from one that is slow."""
+        assert self.process
+        state, used_s = _processor(self.process.pid)
+        if self._used_s < 0:  # first looked at
+            self._used_s = used_s
+        return state in "RD" and used_s - self._used_s < limit_s and not self._hung
 
     def fileno(self) -> int:
         assert self._sock
@@ -376,7 +386,7 @@ class Board:
         assert self._output
         os.set_blocking(self._output.fileno(), False)
         asyncio.get_running_loop().add_reader(self._output.fileno(), self.read_output)
-        self.awake_since = time.monotonic()
+        self.awake_since, self._used_s = time.monotonic(), -1.0
         self._waiting = self._woken = self._answer_due = self._wants_bytes = self._polls_sockets = False
         self._deadline_us = self.next_us = FOREVER
         self._agenda, self._reader, self._arrivals = Agenda(), messages.Reader(), []
@@ -451,6 +461,12 @@ class Board:
         self.log.append(line)
         if self.on_line:
             self.on_line(line)
+
+
+def _processor(pid: int) -> tuple[str, float]:
+    """A process's state letter and the processor seconds it has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return fields[0], (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _when(arrival: tuple[int, bytes]) -> int:

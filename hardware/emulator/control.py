@@ -107,7 +107,7 @@ class Control:
                 for name, rig in self._emulator.rigs.items()
             },
             "faults": [f"{kind} on {on or 'the site'}" for kind, on in faults.active],
-            "overdue": dict(timeline.overdue) if isinstance(timeline, LockStep) else {},
+            "overdue": self._emulator.overdue,
         }
 
     def close(self) -> None:

@@ -166,11 +166,11 @@ class LockStep(Timeline):
         for board in self._boards.values():
             if board.awake_since > 0:
                 now = now or time.monotonic()
-                if now - board.awake_since < PATIENCE_S:
+                if now - board.awake_since < PATIENCE_S or board.computes(PATIENCE_S):
                     awake = True
                 else:
                     board.awake_since = -1.0
-                    self.overdue["a board that computes"] += 1
+                    self.overdue["a board that does not come back"] += 1
         return awake
 
     def _held(self, now: float) -> bool:

@@ -152,6 +152,11 @@ class Emulator:
         assert isinstance(self.timeline, LockStep)
         self.timeline.set_speed(speed)
 
+    @property
+    def overdue(self) -> dict[str, int]:
+        """What took too long for a clock in lock-step to wait for it, and how often."""
+        return dict(self.timeline.overdue) if isinstance(self.timeline, LockStep) else {}
+
     def plant_changed(self) -> None:
         """The plant has a new solution: pulses and contacts may come at other times."""
         for rig in self.rigs.values():

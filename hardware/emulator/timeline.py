@@ -54,6 +54,10 @@ class Walker(Protocol):
 
     def fileno(self) -> int: ...
 
+    def computes(self, limit_s: float) -> bool:
+        """Whether it is really at work, and has been for less than this much processor time since it went on."""
+        ...
+
     def hear(self) -> None: ...
 
     def advance(self, horizon_us: int) -> None:

@@ -141,7 +141,7 @@ def test_a_stubborn_board_does_not_stop_the_others(micropython: str, tmp_path: P
 
     stuck = plan(micropython, "while True:\n    pass\n", "one")
     other = plan(micropython, "import time\ntime.sleep(5)\nprint('second')\n", "two")
-    assert play(tmp_path, [stuck, other], act) == {"a board that computes": 1}
+    assert play(tmp_path, [stuck, other], act) == {"a board that does not come back": 1}
 
 
 @pytest.mark.parametrize("width", ["micropython32", "micropython64"])
