@@ -89,12 +89,18 @@ def test_what_a_command_does_not_know_is_refused_or_passed_on(command: Callable[
     assert rest == ["-k", "one"]
 
 
-@pytest.mark.parametrize("words", [["try", "--colour"], ["--json", "try", "--count", "x"], ["no-such-thing"]])
+@pytest.mark.parametrize("words", [["try", "--colour"], ["--json", "try", "--count", "x"]])
 def test_wrong_usage_is_one_json_value_too(
     words: list[str], command: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     command(lambda args: 0)
     assert cli.main([*words, "--json"]) == cli.USAGE
+    out, err = capsys.readouterr()
+    assert json.loads(out)["error"] in err
+
+
+def test_a_command_that_is_not_there_is_one_json_value_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["no-such-thing", "--json"]) == cli.USAGE
     out, err = capsys.readouterr()
     assert json.loads(out)["error"] in err
 
