@@ -41,7 +41,7 @@ async def serve(founded: Founded, plan: Plan, clock: WallClock, say: Callable[[s
     key = founded.keys["observer"]
     async with httpx.AsyncClient(base_url=plan.ledger_url, timeout=20) as http:
         clients = {sort: ChainClient(http, founded.chains[sort], key, key.kid) for sort in SORTS}
-        website = build(site, founded.chains, accounts, clients, clock.now_ms)
+        website = build(site, founded.chains, accounts, clients, clock.now_ms, plan.speed)
         server = Server(website.app, plan.page_port)
         async with asyncio.TaskGroup() as group:
             group.create_task(website.node.run())

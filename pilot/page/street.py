@@ -48,7 +48,8 @@ class StreetPage:
     node: Node
     chains: Chains
     accounts: dict[str, bytes]  # participants with keys
-    parts: dict[str, str]  # what is wrong with a part of the pilot
+    speed: float  # of the site's clock
+    parts: dict[str, str] = field(default_factory=dict)  # what is wrong with a part of the pilot
     alarms: list[tuple[bytes | str, str]] = field(default_factory=list)  # what stands at the gateway
     states: flow.States = field(default_factory=flow.States)
 
@@ -69,7 +70,7 @@ class StreetPage:
         powers: dict[str, int | None] = {}
         for key, card in self.measured.items():
             board = self._board(card)
-            live = board is not None and board.last is not None and _fresh(board, now_s) == "live"
+            live = board is not None and board.last is not None and _fresh(board, now_s, self.speed) == "live"
             powers[key] = board.last.power_w if live and board and board.last else None
         if GRID not in self.measured:
             powers[GRID] = flow.through(self.street.spots[0].behind, powers)
@@ -165,7 +166,7 @@ class StreetPage:
         last = board.last if board else None
         key = card.key
         power_w = last.power_w if last and not sensorless(last) else None
-        fresh = _fresh(board, now_s)
+        fresh = _fresh(board, now_s, self.speed)
         state = self.states.of(f"card {key}", power_w)
         view.attr[f"{key}.card"] = {"data-state": state, "data-fresh": fresh}
         view.text[f"{key}.power"] = says(card.kind, state, power_w)
@@ -222,7 +223,7 @@ class StreetPage:
         """With boards; what is wrong with several is said once."""
         whose: dict[str, list[str]] = {}
         for card in self.measured.values():
-            for words in _troubles(self._board(card), now_s):
+            for words in _troubles(self._board(card), now_s, self.speed):
                 whose.setdefault(words, []).append(card.title)
         every = len(self.measured)
         return [
@@ -231,7 +232,7 @@ class StreetPage:
         ]
 
 
-def _troubles(board: Board | None, now_s: int) -> list[str]:
+def _troubles(board: Board | None, now_s: int, speed: float) -> list[str]:
     if board is None or board.last is None:
         return ["no report yet"]
     found = []
@@ -239,18 +240,18 @@ def _troubles(board: Board | None, now_s: int) -> list[str]:
         found.append("in its safe state" + (f": {board.safe_reason}" if board.safe_reason else ""))
     if sensorless(board.last):
         found.append("no values from the sensor")
-    if _fresh(board, now_s) == "stale":
+    if _fresh(board, now_s, speed) == "stale":
         found.append("nothing new for a while: values are old")
     return found
 
 
-def _fresh(board: Board | None, now_s: int) -> str:
+def _fresh(board: Board | None, now_s: int, speed: float) -> str:
     """live, stale, or none: a value without a time is none that can be called new."""
     if board is None or board.last is None or sensorless(board.last):
         return "none"
     if board.last.at_s is None:
         return "stale"
-    return "live" if now_s - board.last.at_s <= board.fresh_s else "stale"
+    return "live" if now_s - board.last.at_s <= board.fresh_s(speed) else "stale"
 
 
 def _soc(board: Board | None) -> int | None:

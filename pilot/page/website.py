@@ -38,13 +38,14 @@ def build(
     accounts: dict[str, bytes],
     clients: Mapping[str, ChainClient],
     now_ms: Callable[[], int],
+    speed: float = 1.0,
 ) -> Website:
     """`accounts` are the participants' by name, `clients` the observer's on each chain."""
     assert site.ledger is not None
     boards = Boards(site.utc_offset_min)
     folded = Chains(chain_ids, site.ledger.confirmations)
     node = Node(clients, folded)
-    street = StreetPage(site, boards, {}, node, folded, accounts, {})
+    street = StreetPage(site, boards, {}, node, folded, accounts, speed)
     chains = ChainsPage(folded, node, boards, street.name, site.utc_offset_min, site.ledger.unit_wh)
     hub = Hub({"street": street.view, "chains": chains.view}, now_ms)
     pages = [

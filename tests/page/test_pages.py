@@ -59,6 +59,16 @@ def test_an_old_value_keeps_its_number_counts_in_no_sum_and_says_so(rig: Rig) ->
     assert alarms(view) == [("anna", "nothing new for a while: values are old")]
 
 
+def test_on_a_fast_clock_the_way_here_makes_nothing_old(rig: Rig) -> None:
+    rig.row("meter-a", 1_000)
+    rig.wait(120)
+    assert street(rig).attr["house-a.card"]["data-fresh"] == "stale"
+    rig.website.street.speed = 60
+    assert street(rig).attr["house-a.card"]["data-fresh"] == "live"
+    rig.wait(120)
+    assert street(rig).attr["house-a.card"]["data-fresh"] == "stale"
+
+
 def test_nothing_is_zero_before_it_was_measured(rig: Rig) -> None:
     view = street(rig)
     assert view.text["house-a.power"] == "no value"
