@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import fcntl
 import os
 import signal
 import sqlite3
@@ -184,26 +185,34 @@ def restore(args: argparse.Namespace) -> int:
     chosen = [chain for chain in setting.config.chains if (args.source / f"{chain.sort}.db").is_file()]
     if not chosen:
         raise Trouble(f"{args.source} holds no backup: `tallygrid ledger backup` writes main.db, transaction.db …")
-    heights = {}
-    for chain in chosen:
-        incoming = chain.store.with_suffix(".incoming")
-        incoming.unlink(missing_ok=True)
-        with progress(f"checking the {chain.sort} chain"):
-            copy(args.source / f"{chain.sort}.db", incoming)
-            heights[chain.sort] = _check(incoming, chain)
-        here = _height(chain)
-        if here is None or here > heights[chain.sort]:
-            what = "is damaged, and may have been further on" if here is None else f"stands at block {here}"
-            if not args.go_back:
-                incoming.unlink()
-                raise Trouble(
-                    f"{chain.store} {what}; the backup ends at block {heights[chain.sort]}. Later blocks, where others "
-                    "saw them, are then contradicted: --go-back says that this is meant"
-                )
-        _put(incoming, chain.store)
+    heights = {chain.sort: _incoming(args.source / f"{chain.sort}.db", chain, args.go_back) for chain in chosen}
+    for chain in chosen:  # only once all of them may
+        _put(incoming_of(chain), chain.store)
     lines = [f"{sort:12} stands at block {height} again" for sort, height in heights.items()]
     show(args, {"heights": heights}, [*lines, "what was there lies beside it, ending in .before"])
     return 0
+
+
+def incoming_of(chain: ChainConfig) -> Path:
+    return chain.store.with_suffix(".incoming")
+
+
+def _incoming(source: Path, chain: ChainConfig, go_back: bool) -> int:
+    """Copies a chain's backup beside its store; the height that it ends at."""
+    incoming = incoming_of(chain)
+    incoming.unlink(missing_ok=True)
+    with progress(f"checking the {chain.sort} chain"):
+        copy(source, incoming)
+        height = _check(incoming, chain)
+    here = _height(chain)
+    if not go_back and (here is None or here > height):
+        incoming.unlink()
+        what = "is damaged, and may have been further on" if here is None else f"stands at block {here}"
+        raise Trouble(
+            f"{chain.store} {what}; the backup ends at block {height}. Later blocks, where others saw them, are then "
+            "contradicted: --go-back says that this is meant"
+        )
+    return height
 
 
 def _height(chain: ChainConfig) -> int | None:
@@ -219,8 +228,6 @@ def _height(chain: ChainConfig) -> int | None:
 
 
 def _require_free(descriptor: int, path: Path) -> None:
-    import fcntl
-
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -232,7 +239,8 @@ def _put(incoming: Path, store: Path) -> None:
         old = Path(f"{store}{ending}")
         if old.exists():
             old.replace(f"{store}.before{ending}")
-        Path(f"{incoming}{ending}").unlink(missing_ok=True) if ending else None
+        if ending:
+            Path(f"{incoming}{ending}").unlink(missing_ok=True)
     incoming.replace(store)
     folder = os.open(store.parent, os.O_RDONLY)
     try:

@@ -13,15 +13,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ledger.client import ChainClient
+from ledger.client import ChainClient, Evidence
 from ledger.contracts.lock import LOCKS, RECEIPTS
 from wire.chain import kinds
 from wire.chain.rest import NodeDown
 from wire.errors import WireError
 
 NEWS_S = 10  # one question for news stands so long
-RETRY_S = 1.0
-REFUSED_S = (1.0, 60.0)  # a step that was refused is tried again after so long, then after twice that … up to
+RETRY_S = 1.0  # after a failure, or a step that was refused
+RETRY_S_MAX = 60.0  # of a step that is refused again and again, twice as long each time
+OTHERS_FIRST = ("already", "unknown-lock", "known-header", "not-later", "sequence")  # another relayer was quicker
 
 
 @dataclass
@@ -72,16 +73,16 @@ class Relayer:
         number = lock["lock"]
         height, time_s = await target.status()
         height = max(height, 1)  # a chain that has no block yet makes its first one for this proof
-        receipt = await target.evidence(RECEIPTS.key(number), height)
+        receipt = await evidence_of(target, RECEIPTS.key(number), height)
         if receipt.value is not None:
-            await self._acknowledge(source, target, number, height)
+            await self._acknowledge(source, target, number, receipt.height)
         elif time_s < lock["deadline_s"]:
             await self._take_up(source, target, number, lock["height"] + self.confirmations)
         else:
-            await self._refund(source, target, number, height, receipt.proof)
+            await self._refund(source, target, number, receipt.height, receipt.proof)
 
     async def _take_up(self, source: ChainClient, target: ChainClient, number: int, height: int) -> None:
-        evidence = await source.evidence(LOCKS.key(number), height)
+        evidence = await evidence_of(source, LOCKS.key(number), height)
         if evidence.value is None:
             return  # acknowledged or refunded since we asked
         header = await header_for(source, target, evidence.height)
@@ -92,7 +93,7 @@ class Relayer:
             await self._acknowledge(source, target, number, done)
 
     async def _acknowledge(self, source: ChainClient, target: ChainClient, number: int, height: int) -> None:
-        evidence = await target.evidence(RECEIPTS.key(number), height + self.confirmations)
+        evidence = await evidence_of(target, RECEIPTS.key(number), height + self.confirmations)
         if evidence.value is None:
             return
         header = await header_for(target, source, evidence.height)
@@ -111,12 +112,17 @@ class Relayer:
         last = outcomes[-1]
         # Another relayer may have been first, or the block is not there yet: the next look tells.
         if last.reason:
-            wait_s = min(self._refused[lock][0] * 2, REFUSED_S[1]) if lock in self._refused else REFUSED_S[0]
-            self._refused[lock] = wait_s, _now_s() + wait_s
+            self._refuse(lock, last.reason)
             self.say(f"{what}: {chain.chain} says {last.reason} {last.detail}")
             return 0
         self.say(f"{what}: in block {last.height} of {chain.chain}")
         return last.height
+
+    def _refuse(self, lock: tuple[str, int], reason: str) -> None:
+        wait_s = RETRY_S
+        if reason not in OTHERS_FIRST and lock in self._refused:
+            wait_s = min(self._refused[lock][0] * 2, RETRY_S_MAX)
+        self._refused[lock] = wait_s, _now_s() + wait_s
 
 
 async def _news(source: ChainClient, target: ChainClient, heights: tuple[int, int], left: bool, wait_s: float) -> None:
@@ -137,6 +143,17 @@ async def _news(source: ChainClient, target: ChainClient, heights: tuple[int, in
 
 def _now_s() -> float:
     return asyncio.get_running_loop().time()
+
+
+async def evidence_of(chain: ChainClient, key: bytes, height: int) -> Evidence:
+    """Under the header of that height; where the node was started anew since and keeps no older states, under the next
+    one that it makes."""
+    try:
+        return await chain.evidence(key, height)
+    except WireError as error:
+        if error.reason != "too-old":
+            raise
+    return await chain.evidence(key, (await chain.status())[0] + 1)
 
 
 async def header_for(of: ChainClient, to: ChainClient, height: int) -> list[kinds.Kind]:
