@@ -9,7 +9,7 @@ import struct
 from .board import Board, Cause
 from .bus import I2cBus, UartLine
 from .flash import ERASE_US, PAGE, PROGRAM_US
-from .port import UartPort, Wiring
+from .port import PinSink, UartPort, Wiring
 from .timeline import Event, cancel
 
 OUT, OPEN_DRAIN = 3, 7
@@ -99,7 +99,11 @@ class Devices:
         self.levels[pin] = level
         sink = self.wiring.sinks.get(pin)
         if sink is not None:
-            self.board.soon(lambda: sink.drive(level, self.board.now_us()))
+            self.board.soon(lambda: self._driven(sink, level))
+
+    def _driven(self, sink: PinSink, level: int) -> None:
+        sink.drive(level, self.board.now_us())
+        self.changed()  # what is read back of it begins to move
 
     def _level(self, pin: int) -> int:
         source = self.wiring.sources.get(pin)

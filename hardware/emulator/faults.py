@@ -93,7 +93,7 @@ class Faults:
         self.active: dict[tuple[str, str | None], Repair] = {}
         self._rigs, self._timeline = rigs, timeline
         self._restart_broker = restart_broker
-        self._kinds: dict[str, Callable[[str | None, int | None, int], Repair | None]] = {
+        self.kinds: dict[str, Callable[[str | None, int | None, int], Repair | None]] = {
             "power-cut": self._power_cut, "brown-out": self._brown_out, "watchdog": self._watchdog,
             "flash-bit-flip": self._flash_bit_flip, "flash-full": self._flash_full, "wrong-clock": self._wrong_clock,
             "link-down": self._link_down, "link-slow": self._link_slow, "link-lossy": self._link_lossy,
@@ -115,12 +115,12 @@ class Faults:
         self, kind: str, on: str | None = None, amount: int | None = None, for_s: int = 0, seed: int | None = None
     ) -> None:
         """Now. Unknown names raise `Unknown`. `seed` decides what is left to chance: which bit, how torn, how late."""
-        if kind not in self._kinds:
-            raise Unknown(f"no fault is called {kind}; there are {', '.join(self._kinds)}")
+        if kind not in self.kinds:
+            raise Unknown(f"no fault is called {kind}; there are {', '.join(self.kinds)}")
         if seed is not None and on is not None:
             self._rig(on).reseed(seed)
         self.repair(kind, on)
-        repair = self._kinds[kind](on, amount, for_s * 1_000_000)
+        repair = self.kinds[kind](on, amount, for_s * 1_000_000)
         self._note(f"{kind} on {on or 'the site'}")
         if repair is not None:
             self.active[kind, on] = repair

@@ -33,7 +33,7 @@ class LockStep(Timeline):
         self, start_us: int | None = None, speed: float | None = None, lookahead_us: int = LOOKAHEAD_US
     ) -> None:
         super().__init__(start_us)
-        self._now_us = super().now_us()
+        self._now_us = super().now_us() if start_us is None else start_us
         self._firm = Agenda()
         self._lookahead_us = lookahead_us
         self._epoll = select.epoll()
