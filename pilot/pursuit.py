@@ -71,12 +71,12 @@ class Pursuit:
             self._command(self.stations[fields["station"]], fields)
 
     def _command(self, station: Followed, fields: dict[str, Any]) -> None:
-        if fields["action"] == IDLE:
-            station.commands.clear()
-            return
-        target_w = station.rating.target_w(fields["action"], fields["limit_w"])
         grants = tuple(grant for grant in fields["grants"] if grant in self._granted)
-        if not station.commands and target_w == station.in_force_w:
+        target_w = station.rating.target_w(fields["action"], fields["limit_w"])
+        idle = fields["action"] == IDLE
+        if idle:
+            station.commands.clear()
+        if idle or (not station.commands and target_w == station.in_force_w):
             for grant in grants:
                 del self._granted[grant]
             self.unchanged += len(grants)

@@ -27,14 +27,15 @@ from wire.errors import WireError
 from wire.ids import id_text
 
 DEADLINE_S = 600  # for a purchase to arrive on the schedule chain
-POLL_S = 0.1
+POLL_S = 0.025
+LOOK_S = 1.0  # of site time
 UNITS_PER_ORDER = 1
 ORDERS_OPEN = 6  # of one household
 BUY_PAUSE_S = (1.0, 3.0)
 SELL_PAUSE_S = (40.0, 60.0)
 SETTLE_S = 120
 ADVANCED_ORDERS = 100
-LIMIT_W = {Side.BUY: 900, Side.SELL: 2_000}
+LIMITS_W = {Side.BUY: range(500, 1_600, 100), Side.SELL: range(2_000, 2_100, 100)}
 FAULTS = {
     "link-down": ("the link of {} is cut: it measures on and keeps what it cannot send", "the link of {} heals"),
     "power-cut": ("{} loses its power", "{} has power again"),
@@ -75,6 +76,8 @@ class Story:
     clock: SiteClock
     tell: Callable[[str], None]
     figures: Figures = field(default_factory=Figures)
+    _acted: int = 0  # purchases told of
+    _idled: set[str] = field(default_factory=set)  # who has let an order expire
 
     def __post_init__(self) -> None:
         ledger = self.founded.site.ledger
@@ -159,7 +162,7 @@ class Story:
         schedule = self.wallets[user.name].schedule
         meter = id_text(self.ids[user.device])
         while meter not in [row["id"] for row in await schedule.query("positions")] or not await self._stations():
-            await self._pause(POLL_S * 2)
+            await self._pause(LOOK_S)
 
     async def _stations(self) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = await self.wallets["observer"].schedule.query("stations")
@@ -168,11 +171,15 @@ class Story:
     async def _buy(self, user: Participant, company: str, source: random.Random) -> None:
         """Buys rights for one order and orders at once; several orders of a household may be open together."""
         wallet = self.wallets[user.name]
+        await self._provide(wallet, company)
+        await self._order(wallet, user, Side.BUY, LIMITS_W[Side.BUY], source)
+        await self._pause(source.uniform(*BUY_PAUSE_S))
+
+    async def _provide(self, wallet: Wallet, company: str) -> None:
+        """Rights for one order."""
         balance = int(await wallet.schedule.query("balance", wallet.id))
         if balance < self.order_wh:
             await self._purchase(wallet, company, self.order_wh, balance)
-        await self._order(wallet, user, Side.BUY)
-        await self._pause(source.uniform(*BUY_PAUSE_S))
 
     async def _purchase(self, wallet: Wallet, company: str, amount_wh: int, before: int) -> None:
         """Supply S1–S3: tokens to the company, rights to the user, by proof from chain to chain."""
@@ -186,7 +193,7 @@ class Story:
         outcome = (await wallet.transaction.send(purchase))[0]
         self._expect(outcome.reason, f"{wallet.name} pays {amount_wh / 1_000:g} tokens for rights")
         while int(await wallet.schedule.query("balance", wallet.id)) <= before:
-            await asyncio.sleep(POLL_S / 4)
+            await asyncio.sleep(POLL_S)
         took_ms = (time.monotonic() - began) * 1_000
         self.figures.purchases += 1
         self.figures.pursuit.bought(wallet.schedule.account, began)
@@ -194,19 +201,28 @@ class Story:
         self.tell(f"{wallet.name} holds {amount_wh} Wh of rights, {took_ms:.0f} ms after paying on the other chain")
 
     async def _sell(self, user: Participant, company: str, source: random.Random) -> None:
-        """Sells in the pauses: a station with buyers takes no sellers where the chain says one way at a time."""
+        """Sells in the pauses: a station with buyers takes no sellers where the chain says one way at a time. Before
+        that it lets an order expire, once."""
+        if user.name not in self._idled:
+            await self._provide(self.wallets[user.name], company)
+            self._idled.add(user.name)
+            await self._order(self.wallets[user.name], user, Side.BUY, range(1), source)
+            self.tell(f"{user.name} takes nothing: the lease will end, and the rights come back")
         await self._pause(source.uniform(*SELL_PAUSE_S))
-        await self._order(self.wallets[user.name], user, Side.SELL)
+        await self._order(self.wallets[user.name], user, Side.SELL, LIMITS_W[Side.SELL], source)
 
-    async def _order(self, wallet: Wallet, user: Participant, side: Side) -> None:
+    async def _order(
+        self, wallet: Wallet, user: Participant, side: Side, limits_w: range, source: random.Random
+    ) -> None:
         """Orders, and waits until the household has room for another order."""
         assert user.device is not None
-        order = kinds.Order(side=int(side), energy_wh=self.order_wh, limit_w=LIMIT_W[side], meter=self.ids[user.device])
+        limit_w = source.choice(limits_w)
+        order = kinds.Order(side=int(side), energy_wh=self.order_wh, limit_w=limit_w, meter=self.ids[user.device])
         outcome = (await wallet.schedule.send(order))[0]
         verb = "buy" if side == Side.BUY else "sell"
         self._expect(outcome.reason, f"{wallet.name} asks to {verb} {self.order_wh} Wh")
         while sum(one["user"] == wallet.id for one in await self._orders(wallet)) >= ORDERS_OPEN:
-            await self._pause(POLL_S * 2)
+            await self._pause(LOOK_S)
 
     async def _orders(self, wallet: Wallet) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = await wallet.schedule.query("orders")
@@ -250,8 +266,16 @@ class Story:
             self.tell((ended if repaired else began).format(board))
             self.figures.pursuit.cut(board.partition("/")[0], time.monotonic(), bool(repaired))
 
+        self._tell_acted()
+
+    def _tell_acted(self) -> None:
+        for took_ms in self.figures.pursuit.took_ms[self._acted :]:
+            self._acted += 1
+            self.tell(f"a station acts, {took_ms / 1_000:.1f} s after the purchase behind it")
+
     def _happened(self, kind: str, fields: dict[str, Any]) -> None:
         self.figures.pursuit.happened(kind, fields)
+        self._tell_acted()
         if kind == "dispatch/granted":
             energy_wh = fields["units"] * self.unit_wh
             self.tell(f"{self._name(fields['station'])} is to move {energy_wh} Wh (grant {fields['grant']})")

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from hardware.emulator.grid import Grid, Totals
 from hardware.emulator.grid.grid import GridSwitch
+from hardware.emulator.lockstep import LockStep
 from hardware.emulator.parts.build import SunSpecSlave
 from hardware.emulator.parts.relay import Contact, Relay
 from hardware.emulator.parts.sunspec import SunSpecDevice
@@ -25,6 +26,7 @@ from hardware.site.model import Site
 
 MARK = "STATION "
 FAULT = "FAULT "
+OVERDUE = "OVERDUE "
 FIRST, LAST = 120, 240  # moments kept from the beginning and up to now
 WRITE_EVERY = 3
 SECOND_US = 1_000_000
@@ -79,7 +81,7 @@ class Witness:
         self._last: deque[Moment] = deque(maxlen=LAST)
         self._site = site
         self._stations: list[Terminals] = []
-        self._faults = 0
+        self._faults = self._overdue = 0
         self._changed = grid.on_change
         grid.on_change = self._on_change
 
@@ -148,7 +150,16 @@ class Witness:
         for _, what in self._emulator.faults.log[self._faults :]:
             self._faults += 1
             self._say(FAULT + what)
+        self._tell_overdue()
         self._emulator.timeline.at((moment.time_s + 1) * SECOND_US, self._tick)
+
+    def _tell_overdue(self) -> None:
+        """A fast clock that went on without somebody: the run may differ from a slow one from here on."""
+        timeline = self._emulator.timeline
+        if isinstance(timeline, LockStep) and timeline.overdue.total() > self._overdue:
+            self._overdue = timeline.overdue.total()
+            waits = ", ".join(f"{why} ({count})" for why, count in timeline.overdue.items())
+            self._say(f"{OVERDUE}{self._overdue} waits were too long: {waits}")
 
     def write(self) -> None:
         rows = [[one.time_s, *vars(one.totals).values()] for one in (*self._first, *self._last)]
