@@ -33,16 +33,15 @@ class Counter:
     """One direction's register. `offset` is what our register has more than the device's counter."""
 
     register: int = 0
-    offset: int | None = None  # None: not known yet in this run
-    last: int | None = None
+    offset: int = 0
+    last: int | None = None  # None: nothing is known of the device's counter yet
     part_mwms: int = 0  # energy made from power that is no whole Wh yet
 
     def take(self, counted: int) -> None:
-        if self.offset is None:
-            self.offset = self.register - counted if self.last is None else self.register - self.last
-            if self.last is None and counted >= self.register:
-                self.offset = 0
-        elif self.last is not None and counted < self.last:
+        """A counter that fell was exchanged or set back: ours goes on from where it was."""
+        if self.last is None:
+            self.offset = max(self.register - counted, 0)
+        elif counted < self.last:
             wrapped = self.last - counted > WRAP_WH // 2
             self.offset = self.offset + WRAP_WH if wrapped else self.register - counted
         self.last = counted
@@ -67,11 +66,13 @@ class Attester:
     exported: Counter
     row_s: int = 60
     rows: list[bytes] = field(default_factory=list)
+    flags: int = 0  # that every row carries: a station's safe state
     lost: bool = False
     _raw: Any = field(default_factory=sha256)
     _base_s: int | None = None  # base time of the report under way
     _row_s: int | None = None  # time of the last row
     _samples: list[Sample] = field(default_factory=list)
+    _last: Sample | None = None
     _last_ms: int | None = None
     _last_power_mw: int = 0
     _sealed_s: int = 0
@@ -83,8 +84,11 @@ class Attester:
             self._last_ms = now_ms  # the clock stepped back: the time between the two is not known
             return
         self._count(sample, now_ms)
+        if len(self.rows) >= rows.ROWS_MAX:
+            return  # the disk takes nothing: the registers go on, rows wait
         self._raw.update(sample.raw)
         self._samples.append(sample)
+        self._last = sample
         now_s = now_ms // 1_000
         if not self._begun:
             self._begun = True
@@ -99,9 +103,19 @@ class Attester:
         """It does not answer any more: said once, with the registers as they were."""
         self._last_ms = None
         if self._begun and not self.lost:
-            self.lost = True
+            self.lost, self._last = True, None
             self._samples.clear()
             self._row(now_ms // 1_000, LOST)
+
+    def event(self, code: int, value: int, now_ms: int) -> None:
+        """Something happened: a row of its own."""
+        if not self._samples and self._last is not None:
+            self._samples.append(self._last)
+        self._row(now_ms // 1_000, code, value)
+
+    @property
+    def next_seq(self) -> int:
+        return self.seq + len(self.rows)
 
     def _count(self, sample: Sample, now_ms: int) -> None:
         before_ms, self._last_ms = self._last_ms, now_ms
@@ -118,11 +132,13 @@ class Attester:
                 counter.integrate(sign * power_mw, time_ms)
 
     def _row(self, now_s: int, event: int | None = None, value: int = 0) -> None:
+        if len(self.rows) >= rows.ROWS_MAX:
+            return
         if self._base_s is None:
             self._base_s = self._row_s if self._row_s is not None and self._row_s <= now_s else now_s
             self._sealed_s = now_s
         before_s = self._row_s if self.rows and self._row_s is not None else self._base_s
-        flags = (0 if event is None else EVENT) | (0 if self._samples else NO_SENSOR)
+        flags = self.flags | (0 if event is None else EVENT) | (0 if self._samples else NO_SENSOR)
         more: dict[int, Any] = dict(self._samples[-1].more) if self._samples else {}
         if event is not None:
             more[0] = [event, value]
@@ -152,16 +168,17 @@ class Attester:
     def payload(self, quality: int) -> bytes:
         """The report of the rows so far, to be signed and stored; `sealed` when that is done."""
         assert self.rows and self._base_s is not None
-        sealed = self.rows[: rows.ROWS_MAX]
         head = (self.id, self.boot, self.seq, self.head, self._base_s, quality)
-        return rows.encode(*head, sealed, self.gateway, self._raw.digest())
+        return rows.encode(*head, self.rows, self.gateway, self._raw.digest())
 
-    def sealed(self, next_seq: int, head: bytes) -> None:
+    def sealed(self) -> None:
         """The report is on disk: rows go on behind it."""
+        for row in self.rows:
+            self.head = rows.advance(self.head, row)
+        self.seq += len(self.rows)
         self.rows.clear()
         self._raw = sha256()
         self._base_s = None
-        self.seq, self.head = next_seq, head
 
 
 def mean(values: Sequence[int], divide: int = 1) -> int:

@@ -1,20 +1,27 @@
 """gateway.toml: what a gateway is told, checked as a whole before anything starts.
 
-Owns: the settings, their defaults and ranges, the messages for mistakes.
-Refuses: unknown keys by name, wrong types, keys that are no keys; all mistakes in one go.
+Owns: the settings, their defaults and ranges, what must fit together.
+Refuses: unknown keys, wrong types, keys that are no keys, devices on buses that are not there: all in one go.
 """
 
+# ruff: noqa: RUF009 - what is called in the defaults makes dataclass fields
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gateway.mqtt import Broker
+from gateway import config_read as f
+from gateway.config_read import Reading, Wrong
+from hardware import catalog
 from wire.enrol import ALLIANCES
 from wire.errors import WireError
-from wire.ids import id_bytes, kid_of
+from wire.ids import id_bytes
+
+PARTS = ("sunspec", *(name for name in catalog.names() if catalog.load(name).bus == "modbus"))
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+NAME = r"[\w .:+-]{1,48}"
 
 
 class ConfigError(Exception):
@@ -23,124 +30,157 @@ class ConfigError(Exception):
 
 @dataclass(frozen=True)
 class Chain:
-    url: str
-    id: str
+    url: str = f.text(pattern=r"https?://\S+", says="the address of a ledger node, https://…,")
+    chain: str = f.text()
+
+    @property
+    def id(self) -> str:
+        return self.chain
+
+
+@dataclass(frozen=True)
+class Broker:
+    host: str = f.text("127.0.0.1")
+    port: int = f.number(1, 65_535, 1883)
+    username: str | None = f.text(None)
+    password: str | None = f.text(None)
+    ca_file: Path | None = f.file(None)
+    cert_file: Path | None = f.file(None)
+    key_file: Path | None = f.file(None)
+    keepalive_s: int = f.number(5, 3_600, 30)
+
+
+@dataclass(frozen=True)
+class Http:
+    """What people and the page ask. `listen` empty: nothing listens. Beyond this machine a token is needed."""
+
+    listen: str = f.text("127.0.0.1:8477", r"|\S+:\d{1,5}", "host:port, or nothing at all,")
+    token_file: Path | None = f.file(None)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        host, _, port = self.listen.rpartition(":")
+        return host.strip("[]"), int(port)
+
+    @property
+    def local(self) -> bool:
+        return not self.listen or self.address[0] in LOOPBACK
+
+
+@dataclass(frozen=True)
+class Keep:
+    """How long what is sealed and confirmed stays here. What the main node has not confirmed is never given up."""
+
+    days: int = f.number(1, 36_500, 400)
+    megabytes: int = f.number(10, 10_000_000, 8_000)
+
+
+@dataclass(frozen=True)
+class HomeAssistant:
+    prefix: str = f.text("homeassistant", r"[\w/-]+", "a topic without + and #")
+    topic: str = f.text("tallygrid-home", r"[\w-]+", "one level of a topic")
+    every_s: int = f.number(1, 3_600, 10)
+
+
+@dataclass(frozen=True)
+class Wires:
+    """A Modbus line: a serial port, or host and port."""
+
+    name: str = f.text(pattern=NAME, says="a name of letters, digits and dashes")
+    port: str = f.text("")  # of a serial adapter
+    host: str = f.text("")
+    tcp_port: int = f.number(1, 65_535, 502)
+    baudrate: int = f.number(300, 1_000_000, 9_600)
+    parity: str = f.choice(("N", "E", "O"), "N")
+    stopbits: int = f.number(1, 2, 1)
+    answer_ms: int = f.number(0, 60_000, 0)  # 0: from the length of the answer and the baud rate
+
+
+@dataclass(frozen=True)
+class Polled:
+    """A Modbus device. `part` is of the catalog, or `sunspec`; `role` station needs an inverter or battery."""
+
+    name: str = f.text(pattern=NAME, says="a name of letters, digits and dashes")
+    bus: str = f.text()
+    address: int = f.number(1, 247)
+    part: str = f.choice(PARTS)
+    period_ms: int = f.number(100, 3_600_000, 1_000)
+    row_s: int = f.number(1, 3_600, 60)
+    low_first: bool = f.flag(False)
+    role: str = f.choice(("meter", "station"), "meter")
+
+
+def _account(value: Any) -> bytes:
+    try:
+        return id_bytes(value)
+    except (WireError, TypeError) as error:
+        raise Wrong(f"is {value!r}; an id of 13 characters is wanted ({error})") from None
 
 
 @dataclass(frozen=True)
 class Config:
-    name: str
-    data: Path
-    alliance: int
-    broker: Broker
-    registrars: list[bytes]  # public keys
-    dispatchers: list[bytes]
-    main: Chain | None = None
-    schedule: Chain | None = None
-    block_age_ms: int = 1_000
-    period_s: int = 10
-    commit_ms: int = 10  # how long a batch may gather before it is written
-    workers: int = 0  # processes that check signatures beside the service, once there is a backlog
-    backfill_ms: int = 0  # the pause between batches of a backlog without anything urgent
-    http: str = "127.0.0.1:0"
-    account: bytes | None = None  # the gateway's id where its key is not its first
-
-
-_RANGES = {
-    "block_age_ms": (10, 60_000),
-    "period_s": (1, 3_600),
-    "commit_ms": (0, 1_000),
-    "workers": (0, 16),
-    "backfill_ms": (0, 60_000),
-}
-_KEYS = {"name", "data", "alliance", "broker", "registrars", "dispatchers", "main", "schedule", "http", "account"}
+    name: str = f.text(pattern=NAME, says="a name of letters, digits and dashes")
+    alliance: int = f.choice(ALLIANCES.names, places=True)
+    registrars: list[bytes] = f.public_keys(required=True)
+    data: Path = f.file(Path())
+    broker: Broker = f.table(Broker)
+    dispatchers: list[bytes] = f.public_keys()
+    main: Chain | None = f.table(Chain, optional=True)
+    schedule: Chain | None = f.table(Chain, optional=True)
+    block_age_ms: int = f.number(10, 60_000, 1_000)
+    period_s: int = f.number(1, 3_600, 10)
+    commit_ms: int = f.number(0, 1_000, 10)  # how long a batch may gather before it is written
+    workers: int = f.number(0, 16, 0)  # processes that check signatures beside the service, once there is a backlog
+    backfill_ms: int = f.number(0, 60_000, 0)  # the pause between batches of a backlog without anything urgent
+    silent_s: int = f.number(60, 86_400, 1_800)  # a device that says nothing for so long is an alarm
+    pairing: str = f.choice(("open", "closed"), "open")  # whether devices nobody entered may ask; see `devices pair`
+    account: bytes | None = f.other(_account, None)  # the gateway's id where its key is not its first
+    registrar_key: Path | None = f.file(None)  # with it, `devices approve` signs entries here
+    log: str = f.choice(("text", "json"), "text")
+    http: Http = f.table(Http)
+    keep: Keep = f.table(Keep)
+    home_assistant: HomeAssistant | None = f.table(HomeAssistant, optional=True)
+    bus: list[Wires] = f.tables(Wires)
+    device: list[Polled] = f.tables(Polled)
 
 
 def load(path: Path) -> Config:
+    source = path.read_text()
     try:
-        table = tomllib.loads(path.read_text())
+        found = tomllib.loads(source)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: {error}") from None
-    problems: list[str] = []
-    config = _read(table, path.parent, problems)
-    if problems or config is None:
-        raise ConfigError("\n".join(f"{path}: {problem}" for problem in problems))
+    reading = Reading(str(path), source, path.parent)
+    config = reading.read(Config, {"data": ".", **found})
+    if config is not None:
+        _fit(reading, config)
+    if reading.problems or config is None:
+        raise ConfigError(reading.text())
     return config
 
 
-def _read(table: dict[str, Any], folder: Path, problems: list[str]) -> Config | None:
-    for key in sorted(set(table) - _KEYS - set(_RANGES)):
-        problems.append(f"unknown key {key!r}; there are {', '.join(sorted(_KEYS | set(_RANGES)))}")
-    for key in ("name", "alliance", "registrars"):
-        if key not in table:
-            problems.append(f"{key} is missing")
-    numbers: dict[str, Any] = {
-        key: _number(table, key, *limits, problems) for key, limits in _RANGES.items() if key in table
-    }
-    alliance = table.get("alliance", "grid")
-    if alliance not in ALLIANCES.names:
-        problems.append(f"alliance {alliance!r} is none of {', '.join(ALLIANCES.names)}")
-        alliance = "grid"
-    values: dict[str, Any] = {
-        "broker": _broker(table.get("broker", {}), problems),
-        "registrars": _keys(table, "registrars", problems),
-        "dispatchers": _keys(table, "dispatchers", problems),
-        "main": _chain(table, "main", problems),
-        "schedule": _chain(table, "schedule", problems),
-        "account": _account(table, problems),
-    }
-    if problems:
-        return None
-    data = folder / table.get("data", ".")
-    http = table.get("http", Config.http)
-    return Config(name=table["name"], data=data, alliance=ALLIANCES.index(alliance), http=http, **values, **numbers)
-
-
-def _number(table: dict[str, Any], key: str, low: int, high: int, problems: list[str]) -> int:
-    value = table[key]
-    if type(value) is not int or not low <= value <= high:
-        problems.append(f"{key} = {value!r}: a whole number from {low} to {high} is wanted")
-        return low
-    return value
-
-
-def _broker(table: Any, problems: list[str]) -> Broker:
-    known = {one.name: one for one in fields(Broker)}
-    if not isinstance(table, dict):
-        problems.append("broker is a table: [broker] host, port, …")
-        return Broker()
-    for key in sorted(set(table) - set(known)):
-        problems.append(f"unknown key broker.{key}; there are {', '.join(known)}")
-    return Broker(**{key: value for key, value in table.items() if key in known})
-
-
-def _chain(table: dict[str, Any], key: str, problems: list[str]) -> Chain | None:
-    if key not in table:
-        return None
-    chain = table[key]
-    if not isinstance(chain, dict) or set(chain) != {"url", "chain"}:
-        problems.append(f'{key} is a table: {key} = {{ url = "https://…", chain = "…" }}')
-        return None
-    return Chain(chain["url"], chain["chain"])
-
-
-def _keys(table: dict[str, Any], key: str, problems: list[str]) -> list[bytes]:
-    keys = []
-    for text in table.get(key, []):
-        try:
-            raw = bytes.fromhex(text)
-            kid_of(raw)
-            keys.append(raw)
-        except (ValueError, WireError) as error:
-            problems.append(f"{key}: {text!r} is no public key of 65 bytes in hex ({error})")
-    return keys
-
-
-def _account(table: dict[str, Any], problems: list[str]) -> bytes | None:
-    if "account" not in table:
-        return None
-    try:
-        return id_bytes(table["account"])
-    except WireError as error:
-        problems.append(f"account: {error}")
-        return None
+def _fit(reading: Reading, config: Config) -> None:
+    """What each setting cannot know of the others."""
+    if not config.registrars:
+        reading.wrong(("registrars",), "is empty; no device could be entered: name one registrar's public key at least")
+    if not config.http.local and config.http.token_file is None:
+        reading.wrong(("http", "listen"), "is open to others; name a token_file, or listen on 127.0.0.1")
+    if (config.broker.cert_file is None) != (config.broker.key_file is None):
+        reading.wrong(("broker", "cert_file"), "and key_file come together")
+    buses = [wires.name for wires in config.bus]
+    for place, wires in enumerate(config.bus):
+        if bool(wires.port) == bool(wires.host):
+            reading.wrong((f"bus#{place}", "name"), "has a serial port or a host, one of them")
+        if buses.index(wires.name) != place:
+            reading.wrong((f"bus#{place}", "name"), f"{wires.name!r} is there twice")
+    names = [polled.name for polled in config.device]
+    places = [(polled.bus, polled.address) for polled in config.device]
+    for place, polled in enumerate(config.device):
+        if polled.bus not in buses:
+            reading.wrong((f"device#{place}", "bus"), f"is {polled.bus!r}; there are {', '.join(buses) or 'none'}")
+        if names.index(polled.name) != place:
+            reading.wrong((f"device#{place}", "name"), f"{polled.name!r} is there twice")
+        if places.index((polled.bus, polled.address)) != place:
+            reading.wrong((f"device#{place}", "address"), "is taken by another device of this bus")
+        if polled.role == "station" and polled.part != "sunspec":
+            reading.wrong((f"device#{place}", "role"), 'station needs part = "sunspec": nothing else can be told')

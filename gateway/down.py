@@ -8,7 +8,7 @@ Invariant: a command's counter is on disk before the command goes out: after a r
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from gateway.lease import Gate, Passed, Stopped
@@ -28,7 +28,7 @@ class Down:
     store: Store
     now_s: Callable[[], int]
     mine: Callable[[bytes], bool]
-    pass_on: Callable[[Passed], None]
+    pass_on: Callable[[Passed], Awaitable[None]]
     say: Say
     alarm: Alarm
     after: int = 0
@@ -62,4 +62,4 @@ class Down:
             self.store.put_counter(command.station, command.counter)
         self.gate.counters[command.station] = command.counter
         self.say(f"command {command.counter} to {id_text(command.station)}")
-        self.pass_on(verdict)
+        await self.pass_on(verdict)

@@ -12,13 +12,13 @@ import random
 import ssl
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.reasoncodes import ReasonCode
 
+from gateway.config import Broker
 from gateway.mqtt_socket import BufferedSocket, buffer
 from wire import topics
 
@@ -37,22 +37,6 @@ class Message(NamedTuple):
     qos: int
     retained: bool
     connection: int
-
-
-@dataclass(frozen=True)
-class Broker:
-    host: str = "127.0.0.1"
-    port: int = 1883
-    username: str | None = None
-    password: str | None = None
-    ca_file: str | None = None
-    cert_file: str | None = None
-    key_file: str | None = None
-    keepalive_s: int = 30
-
-
-class Lies(Exception):
-    """What no broker may do; the text says what this one did."""
 
 
 class Link:

@@ -13,15 +13,16 @@ import sqlite3
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from gateway.config import Config
+from gateway.config import Config, Polled
 from gateway.cutter import Cut
 from gateway.down import Down
 from gateway.entries import Folder
 from gateway.forward import Forward
 from gateway.lease import Gate, Passed
+from gateway.modbus import Poller
 from gateway.mqtt import Link, Message
 from gateway.node import Account, Node
-from gateway.registry import Device
+from gateway.registry import Device, attested_id
 from gateway.service_batch import Batches, ring
 from gateway.service_clock import Clock, SiteTime, mono_ms
 from gateway.store import Store
@@ -29,6 +30,7 @@ from gateway.store_read import Books
 from gateway.uplink import Places, Uplink
 from wire import envelope, topics
 from wire.chain.keys import PrivateKey, SharedKey
+from wire.enrol import ROLES, Enrolment
 from wire.errors import WireError
 from wire.hello import Beat
 
@@ -58,11 +60,8 @@ class Gateway:
         self.batches.on_stored = self.stored.set
         self.batches.on_sealed = self._on_sealed
         self._mac_keys: dict[bytes, SharedKey] = {}
+        self.pollers: list[Poller] = []
         self._nodes: list[Node] = []
-
-    @property
-    def registry_size(self) -> int:
-        return len(self.batches.registry.devices)
 
     async def enter(self, raw: bytes) -> Device:
         device = await self.batches.enter(raw)
@@ -85,6 +84,7 @@ class Gateway:
 
     async def run(self) -> None:
         loops = [self._devices(), self._beats(), self._files(), self.link.run(), *self._main(), *self._schedule()]
+        loops += [poller.run() for poller in self._begin_polling()]
         try:
             async with asyncio.TaskGroup() as group:
                 for loop in loops:
@@ -143,6 +143,28 @@ class Gateway:
         known = self.batches.registry.devices.get(station)
         return known is not None and known.gateway == self.id
 
+    def _begin_polling(self) -> list[Poller]:
+        """A loop for each bus that has devices."""
+        if not self.config.device:
+            return []
+        boot = int.from_bytes(self.store.get_meta("boot") or b"", "big") + 1
+        with self.store.writing_now():
+            self.store.put_meta("boot", boot.to_bytes(4, "big"))
+            for polled in self.config.device:
+                self._ask_for(polled)
+        for wires in self.config.bus:
+            here = [polled for polled in self.config.device if polled.bus == wires.name]
+            if here:
+                self.pollers.append(Poller(self.batches, self.time, self.key, wires, here, boot))
+        return self.pollers
+
+    def _ask_for(self, polled: Polled) -> None:
+        """A device that cannot ask for itself: the gateway's own enrolment stands for it."""
+        id = attested_id(self.id, polled.name)
+        if id not in self.batches.registry.devices:
+            role = ROLES.index(polled.role)
+            self.store.put_enrolment(id, self.time.now_ms(), own_enrolment(self.key, self.id, role, polled.part))
+
     # ------------------------------------------------------------ devices
 
     async def _devices(self) -> None:
@@ -170,7 +192,6 @@ class Gateway:
                 break
             except sqlite3.OperationalError as error:
                 self.alarm("disk", "", f"cannot store: {error}; nothing is acknowledged until it works")
-                self.batches.recover()
                 await asyncio.sleep(DISK_RETRY_S)
         self.alarm("disk", "", "")
         self.link.acknowledge(messages)
@@ -209,7 +230,12 @@ class Gateway:
             key = self._mac_keys[device] = SharedKey(self.key.kid, self.key.mac_key(public_key))
         return key
 
-    def pass_on(self, passed: Passed) -> None:
+    async def pass_on(self, passed: Passed) -> None:
+        for poller in self.pollers:
+            device = poller.mine(passed.command.station)
+            if device is not None:
+                await poller.command(device, passed.command)
+                return
         self._publish(topics.down(passed.command.station, "command"), passed.raw, qos=1)
 
     def _publish(self, topic: str, payload: bytes, qos: int) -> None:
@@ -237,6 +263,12 @@ class Gateway:
             async with self.store.writing():
                 self.batches.write_alarms()
             self.batches.alarms.changed.clear()
+
+
+def own_enrolment(key: PrivateKey, gateway: bytes, role: int, board: str) -> bytes:
+    """The gateway's word on itself, or on a device that it reads."""
+    word = Enrolment(id=gateway, public_key=key.public_key, role=role, board=board[:32], firmware=bytes(32))
+    return envelope.sign(key, Enrolment.DOMAIN, word.encode())
 
 
 def load_key(config: Config) -> PrivateKey:

@@ -23,7 +23,7 @@ from gateway.sequence import Position, position_at_hello
 from gateway.service_clock import SiteTime, mono_ms
 from gateway.store import Store
 from gateway.verify import Checker
-from wire import envelope
+from wire import envelope, report
 from wire.chain import slave
 from wire.chain.keys import KeyRing, PrivateKey
 from wire.enrol import Entry
@@ -65,6 +65,7 @@ class Batches:
         self._kept = Window(KEEP_A_MINUTE, 60_000)
         self._raised: list[tuple[str, str, str]] = []
         self.sealing = store.get_meta("fork") is None and store.get_meta("restoring") is None
+        store.on_failure = self.recover
         self.recover()
 
     def _load_entries(self) -> None:
@@ -218,14 +219,32 @@ class Batches:
                 self.counts[f"suspect:{SUSPECT[taken.suspect]}"] += 1
                 self._raised.append(("suspect", id_text(stored.device), SUSPECT[taken.suspect]))
 
-    async def keep(self, stored: Sequence[intake.Stored]) -> None:
-        """Messages of the gateway's own making: reports that it attests, states and receipts of stations it plays."""
+    def attest(self, device: bytes, raw: bytes, item: report.Report) -> intake.Stored:
+        """A report of our own making, judged like any other. Only within `keep`, which makes it durable."""
+        known = self.registry.devices[device]
+        track = self.intake.track(known)
+        assert track is not None, "its attester began at this position"
+        decision = self.intake.follow(known, intake.ATTESTED, track, item, raw, 0)
+        assert isinstance(decision, intake.Stored), decision
+        return decision
+
+    async def admit(self, device: bytes) -> None:
+        """A device of our own whose rows are to begin: where, says the main chain if there is one."""
+        if self.ask is None:
+            await self.place(device, None)
+        else:
+            self.ask(device)
+
+    async def keep(self, make: Callable[[], list[intake.Stored]], notes: dict[str, bytes]) -> None:
+        """Messages of the gateway's own making, and what it must remember with them."""
         now_ms = self.time.now_ms()
         self.counts.clear()
         self._raised.clear()
         async with self.store.writing():
-            for one in stored:
+            for one in make():
                 self._queue(one, now_ms)
+            for name, note in notes.items():
+                self.store.put_meta(name, note)
             cuts = self._seal(now_ms)
             self._write_counts()
         self._committed(cuts)

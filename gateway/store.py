@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ class Store:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.lock = asyncio.Lock()
+        self.on_failure: Callable[[], None] = lambda: None  # memory follows the disk before anybody else may write
         self._db = open_file(path)
         self.books = Books(self._db)
         self._thread = ThreadPoolExecutor(1, "commit")
@@ -96,6 +97,7 @@ class Store:
         if self._db.in_transaction:
             self._db.execute("rollback")
         self.next_n = self._next_n()
+        self.on_failure()
 
     def _flush(self) -> None:
         if self._pending:

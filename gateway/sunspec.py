@@ -42,9 +42,11 @@ class Found:
         return next((model for model in wanted if model in self.blocks), None)
 
 
-def scan() -> Generator[Question | Order, Sequence[int], Found]:
+def scan(turn: int = 0) -> Generator[Question | Order, Sequence[int], Found]:
+    """`turn` says which base address to begin with: one that is met with silence ends the scan, for an answer that
+    comes late would be taken for the next question's."""
     found = Found()
-    at = (yield from _base()) + 2
+    at = (yield from _base(turn)) + 2
     for _ in range(MODELS_MAX):
         try:
             model, length = yield Question(3, at, 2)
@@ -62,19 +64,18 @@ def scan() -> Generator[Question | Order, Sequence[int], Found]:
     return found
 
 
-def _base() -> Generator[Question | Order, Sequence[int], int]:
-    trouble = Fault("no-model", "no SunSpec mark")
-    for base in BASES:
+def _base(turn: int) -> Generator[Question | Order, Sequence[int], int]:
+    for place in range(len(BASES)):
+        base = BASES[(turn + place) % len(BASES)]
         try:
             words = yield Question(3, base, 2)
         except Fault as fault:
-            if fault.reason == "down":
+            if fault.reason != "refused":
                 raise
-            trouble = fault
             continue
         if tuple(words) == MARK:
             return base
-    raise trouble
+    raise Fault("no-model", "no SunSpec mark")
 
 
 def _rated(found: Found) -> Generator[Question | Order, Sequence[int], int]:
@@ -290,12 +291,12 @@ def _rate_in_force(found: Found, values: Values) -> int | None:
     return int((rated if isinstance(rated, Fraction) and rated > 0 else found.rated_w) * share / 100)
 
 
-def heartbeat(found: Found, count: int) -> Generator[Question | Order, Sequence[int], int | None]:
-    """Ours, where the device wants one: a battery may stop when it stands still. Returns the device's own."""
+def heartbeat(found: Found, count: int | None) -> Generator[Question | Order, Sequence[int], int | None]:
+    """The device's own; ours to it, unless `count` is None: a battery may stop when it stands still."""
     if 802 not in found.blocks:
         return None
     values, _ = yield from block(found, 802)
-    if values.get("CtrlHb") is not None:
+    if count is not None and values.get("CtrlHb") is not None:
         yield _points(found, 802, "CtrlHb", (count & 0x7FFF,))
     beat = values.get("Hb")
     return int(beat) if isinstance(beat, Fraction) else None

@@ -17,8 +17,7 @@ from typing import Any
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
-from gateway.config import Config
-from gateway.mqtt import Broker
+from gateway.config import Broker, Config, Http
 from gateway.service import Gateway
 from gateway.store_read import Books
 from tests.softdevice import SoftDevice
@@ -110,6 +109,7 @@ def config(port: int, data: Path, **changed: Any) -> Config:
         "registrars": [REGISTRAR.public_key],
         "dispatchers": [],
         "block_age_ms": 100,
+        "http": Http(listen=""),
     }
     return Config(**{**values, **changed})
 
