@@ -154,7 +154,7 @@ class Station:
     words: list[Word] = field(default_factory=list)
     told: tuple[tuple[int, int], int] | None = None  # flags and stored energy of the last state
     _clear_s: int | None = None
-    _eased: tuple[int, int] = (0, 0)  # a higher limit, and when it was lowered
+    _eased: tuple[int, int] = (0, 0)  # a higher power that it comes down from, and since when
     _last_s: int = 0
 
     # ------------------------------------------------------------ once a second
@@ -251,6 +251,7 @@ class Station:
             self._over(order, "partial", barred, now_s)
         elif self.state == LEASED and order.action != "idle" and now_s >= order.not_before:
             self._go(order.action)
+            self._eased = (abs(self.view.power_w), now_s)  # it may still be coming down from its own rule
             self.words.append(Event(BEGUN, order.counter))
 
     def _over(self, order: Order, outcome: str, reason: str, now_s: int) -> None:

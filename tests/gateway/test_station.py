@@ -206,6 +206,18 @@ def test_what_ends_an_order(outcome: str, seen: dict[str, object], no_clock: boo
     assert (one.state == SAFE) is ("failed-safe" in outcome)
 
 
+def test_an_inverter_that_comes_down_to_its_limit_is_given_the_time() -> None:
+    one = ready()
+    see(one, NOW, power_w=-3_900)
+    one.take(command(), NOW, False, 0)
+    assert one.step(NOW, False) == -2_000
+    see(one, NOW + played.SLOW_S - 1, power_w=-2_900)
+    assert one.step(NOW + played.SLOW_S - 1, False) == -2_000
+    see(one, NOW + played.SLOW_S, power_w=-2_900)
+    assert one.step(NOW + played.SLOW_S, False) == 0
+    assert names(one)[-2:] == ["2 failed-safe power", "safe entered"]
+
+
 def test_the_lease_ends_an_order() -> None:
     one = ready()
     one.take(command(lease_until=NOW + 60), NOW, False, 0)
