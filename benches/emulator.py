@@ -10,6 +10,7 @@ import json
 import os
 import statistics
 import tempfile
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ GOALS = {
 LATE_US = 100_000
 LATE_SHARE = 0.01
 HEAP_KB = 192
+START_S = 60  # for all boards together to make their keys and begin
 
 PIN = """
 import time
@@ -78,12 +80,11 @@ class Timed(Pzem004t):
         self.asked_us.append(now_us)
         return super().receive(data, now_us)
 
-    def lateness_us(self) -> list[int]:
-        """How far behind its due time each sample was; the first seconds are the board's start."""
-        if len(self.asked_us) < 3:
-            return [LATE_US * 2] * 3
-        first_us = min(at_us - n * 1_000_000 for n, at_us in enumerate(self.asked_us))
-        return [at_us - first_us - n * 1_000_000 for n, at_us in enumerate(self.asked_us)]
+    def lateness_us(self, expected: int) -> list[int]:
+        """How far behind its due time each sample was; one that never came is late."""
+        first_us = min((at_us - n * 1_000_000 for n, at_us in enumerate(self.asked_us)), default=0)
+        came = [at_us - first_us - n * 1_000_000 for n, at_us in enumerate(self.asked_us)]
+        return came + [LATE_US + 1] * (expected - len(came))
 
 
 class Echo:
@@ -148,14 +149,16 @@ def real_time(count: int, firmware: Mapping[str, bytes], seconds: float) -> dict
     plans, sensors = meters(count, firmware)
 
     async def act(emulator: Emulator) -> dict[str, float]:
-        await asyncio.sleep(5 + count / 25)
+        started = time.monotonic()
+        while min(len(sensor.asked_us) for sensor in sensors) < 3 and time.monotonic() - started < START_S:
+            await asyncio.sleep(0.2)
         for sensor in sensors:
             sensor.asked_us.clear()
         pids = [rig.board.process.pid for rig in emulator.rigs.values() if rig.board.process]
         before_s = sum(map(processor_s, pids))
         await asyncio.sleep(seconds)
         used_s = sum(map(processor_s, pids)) - before_s
-        late = [late_us for sensor in sensors for late_us in sensor.lateness_us()]
+        late = [late_us for sensor in sensors for late_us in sensor.lateness_us(int(seconds) - 1)]
         return {
             "late": sum(late_us > LATE_US for late_us in late) / len(late),
             "rss_mb": max(map(resident_mb, pids)),

@@ -168,6 +168,8 @@ class LockStep(Timeline):
                 now = now or time.monotonic()
                 if now - board.awake_since < PATIENCE_S or board.computes(PATIENCE_S):
                     awake = True
+                elif self._epoll.poll(0):  # we are what was slow: hear first what has been said meanwhile
+                    return True
                 else:
                     board.awake_since = -1.0
                     self.overdue["a board that does not come back"] += 1
