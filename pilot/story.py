@@ -30,12 +30,12 @@ DEADLINE_S = 600  # for a purchase to arrive on the schedule chain
 POLL_S = 0.025
 LOOK_S = 1.0  # of site time
 UNITS_PER_ORDER = 1
-ORDERS_OPEN = 6  # of one household
+ORDERS_OPEN = 4  # of one household
 BUY_PAUSE_S = (1.0, 3.0)
 SELL_PAUSE_S = (40.0, 60.0)
 SETTLE_S = 120
 ADVANCED_ORDERS = 100
-LIMITS_W = {Side.BUY: range(500, 1_600, 100), Side.SELL: range(2_000, 2_100, 100)}
+LIMITS_W = {Side.BUY: range(1_000, 1_900, 100), Side.SELL: range(2_000, 2_100, 100)}
 FAULTS = {
     "link-down": ("the link of {} is cut: it measures on and keeps what it cannot send", "the link of {} heals"),
     "power-cut": ("{} loses its power", "{} has power again"),
