@@ -114,7 +114,7 @@ ASK = JOIN + """
     async def ask():
         reader, writer = await asyncio.open_connection("server.test", 7)
         n = 0
-        while True:
+        while n < 100:
             t = time.ticks_ms()
             writer.write("q%d\\n" % n)
             await writer.drain()
@@ -124,6 +124,7 @@ ASK = JOIN + """
             print(line.decode().strip(), time.ticks_diff(time.ticks_ms(), t))
             n += 1
             await asyncio.sleep(1)
+        await asyncio.sleep(1000000)
     async def main():
         while True:
             try:
