@@ -59,8 +59,13 @@ class World:
     def i2c(self, *parts: I2cPart) -> None:
         self.bus = I2cBus(self, parts)
 
-    def _deliver(self, data: bytes) -> None:
-        self.heard += self.garble(data)
+    def _deliver(self, at_us: int, data: bytes) -> None:
+        """The line tells early what will arrive when."""
+
+        def arrive() -> None:
+            self.heard += self.garble(data)
+
+        self.at(at_us, arrive)
 
     # ---- what the driver does; every call is one letter in drivers_peer.py
 

@@ -358,7 +358,7 @@ def test_a_line_keeps_the_pace_of_its_baud_rate() -> None:
     """PZEM at 9,600 baud: 8 bytes out, turnaround, 25 bytes back."""
     world = World()
     heard: list[tuple[int, bytes]] = []
-    line = UartLine(world, UartPort((Pzem004t(House(100.0)),)), lambda data: heard.append((world.now_us(), data)))
+    line = UartLine(world, UartPort((Pzem004t(House(100.0)),)), lambda at_us, data: heard.append((at_us, data)))
     line.configure(9600, -1, -1, 8, -1, 1)
     question = bytes.fromhex("01040000000a")
     began_us = world.now_us()
