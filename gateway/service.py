@@ -23,10 +23,12 @@ from gateway.modbus import Poller
 from gateway.mqtt import Link, Message
 from gateway.node import Account, Node
 from gateway.registry import Device, attested_id
+from gateway.restore import Restore
 from gateway.service_batch import Batches, ring
 from gateway.service_clock import Clock, SiteTime, mono_ms
 from gateway.store import Store
 from gateway.store_read import Books
+from gateway.store_retention import give_up
 from gateway.uplink import Places, Uplink
 from wire import envelope, topics
 from wire.chain.keys import PrivateKey, SharedKey
@@ -38,6 +40,7 @@ BATCH = 256  # messages: at 0.1 ms each others wait 25 ms at most
 LOOK_S = 1.0
 DISK_RETRY_S = 1.0
 BEATS_MS = 1_000
+GIVE_UP_MS = 60_000
 MAC_KEYS_MAX = 4_096
 
 
@@ -60,6 +63,7 @@ class Gateway:
         self.batches.on_stored = self.stored.set
         self.batches.on_sealed = self._on_sealed
         self._mac_keys: dict[bytes, SharedKey] = {}
+        self._gave_up_ms = mono_ms()
         self.pollers: list[Poller] = []
         self._nodes: list[Node] = []
 
@@ -116,7 +120,12 @@ class Gateway:
         )
         places = Places(Account(node, chain.id, self.key, self.id), self.batches.place, self.alarm)
         self.batches.ask = places.ask
-        return [uplink.run(), places.run()]
+        restore = Restore(self.batches, uplink, node, chain.id, self.alarm, self.say)
+        return [self._up(restore, uplink), places.run()]
+
+    async def _up(self, restore: Restore, uplink: Uplink) -> None:
+        await restore.run()
+        await uplink.run()
 
     def _schedule(self) -> list[Coroutine[Any, Any, None]]:
         chain = self.config.schedule
@@ -259,6 +268,10 @@ class Gateway:
             self.alarm("clock-step", "", f"by {step_ms / 1_000:+.0f} s")
         elif not self.time.doubted():
             self.alarm("clock-step", "", "")
+        if mono_ms() - self._gave_up_ms >= GIVE_UP_MS:
+            self._gave_up_ms = mono_ms()
+            chains = self.config.main is not None, self.config.schedule is not None
+            await give_up(self.store, self.batches.registry, self.config.keep, self.time.now_ms(), *chains)
         if self.batches.alarms.changed:
             async with self.store.writing():
                 self.batches.write_alarms()
