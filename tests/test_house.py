@@ -26,7 +26,7 @@ SHELL = {
     "gateway": (
         "mqtt", "modbus", "store", "uplink", "down", "service", "verify", "cli", "forward", "node", "backup", "check",
         "notify",
-    ),  # fmt: skip
+    ),
     "ledger": ("engines/", "store", "api", "service", "cli", "relayer", "courier", "signatures"),
 }
 PURE_FIRMWARE = ("registers", "journal", "safety", "session", "rows", "crypto/")
